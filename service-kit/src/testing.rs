@@ -1,0 +1,17 @@
+//! The test harness: real dependencies that a test can start, break and watch.
+//!
+//! Everything here panics with a clear message instead of returning errors, and everything it
+//! starts is gone after the test process, however that ends.
+
+mod eventually;
+mod port;
+pub mod postgres;
+mod process;
+mod proxy;
+
+pub use eventually::eventually;
+pub use nix::sys::signal::Signal;
+pub use port::free_port;
+pub use postgres::{PostgresServer, TestDatabase};
+pub use process::Process;
+pub use proxy::TcpProxy;
