@@ -1,0 +1,113 @@
+//! Where locks are kept.
+
+use std::time::Duration;
+
+use clap::Args;
+use service_kit::settings::span;
+
+use super::ConfigError;
+use crate::{
+    domain::Span,
+    store::{DatabaseUrl, Migrate, StoreOptions, postgres::pooler::Pooler},
+};
+
+/// After how long a grant that stalled refuses itself: far below the shortest
+/// `--free-retention`.
+const MAX_STALL: Span = Span::from_micros(60 * 1_000_000);
+
+/// Where locks are kept.
+#[derive(Debug, Clone, Args)]
+#[expect(clippy::doc_markdown, reason = "shown by --help, where backticks would stand out")]
+pub struct StoreConfig {
+    /// The database: postgres://USER@HOST/DATABASE, sqlite://PATH or
+    /// sqlite::memory:. Without it, a SQLite file in your data folder.
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        value_parser = DatabaseUrl::parse,
+        env = "LOCK_SERVER_DATABASE_URL",
+        hide_env_values = true
+    )]
+    pub database_url: Option<DatabaseUrl>,
+
+    /// Whether to bring the database's schema up to date at start.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t = Migrate::Auto,
+        env = "LOCK_SERVER_MIGRATE"
+    )]
+    pub migrate: Migrate,
+
+    /// How long the database may take, 10ms to 1m. After it a request fails with
+    /// STORE_UNAVAILABLE.
+    #[arg(
+        long,
+        global = true,
+        value_name = "SPAN",
+        default_value = "5s",
+        value_parser = span,
+        env = "LOCK_SERVER_STORE_TIMEOUT"
+    )]
+    pub store_timeout: Duration,
+
+    /// The most connections to Postgres, 1 to 10000.
+    #[arg(
+        long,
+        global = true,
+        value_name = "COUNT",
+        default_value_t = 16,
+        env = "LOCK_SERVER_DATABASE_CONNECTIONS"
+    )]
+    pub database_connections: u32,
+
+    /// Whether a proxy such as PgBouncer stands before Postgres and lends
+    /// connections for a transaction at a time. auto finds out at start.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t = Pooler::Auto,
+        env = "LOCK_SERVER_DATABASE_POOLER"
+    )]
+    pub database_pooler: Pooler,
+}
+
+impl StoreConfig {
+    /// How to open the store.
+    ///
+    /// # Errors
+    /// When no database is given and the user has no data folder.
+    pub fn options(&self) -> Result<StoreOptions, ConfigError> {
+        let url = match &self.database_url {
+            Some(url) => url.clone(),
+            None => DatabaseUrl::embedded_default().map_err(|problem| {
+                ConfigError::range("database-url", format!("is missing: {problem}"))
+            })?,
+        };
+        Ok(StoreOptions {
+            url,
+            migrate: self.migrate,
+            max_connections: self.database_connections,
+            timeout: self.store_timeout,
+            max_stall: MAX_STALL,
+        })
+    }
+
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        const RIGHT: std::ops::RangeInclusive<Duration> =
+            Duration::from_millis(10)..=Duration::from_secs(60);
+        if !RIGHT.contains(&self.store_timeout) {
+            let given = humantime::format_duration(self.store_timeout);
+            let problem = format!("is {given}; 10ms to 1m are right");
+            return Err(ConfigError::range("store-timeout", problem));
+        }
+        if !(1..=10_000).contains(&self.database_connections) {
+            let problem = format!("is {}; 1 to 10000 are right", self.database_connections);
+            return Err(ConfigError::range("database-connections", problem));
+        }
+        Ok(())
+    }
+}

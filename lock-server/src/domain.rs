@@ -1,0 +1,22 @@
+//! The rules of locking, without I/O: what a name may be, what a lease is, and
+//! what each command does to it. Nothing in here knows of gRPC, SQL or a clock.
+
+mod command;
+mod decide;
+mod lock;
+mod metadata;
+mod name;
+mod page;
+mod quote;
+mod span;
+mod ttl;
+
+pub use command::{Acquire, Command, Outcome, Release, Renew};
+pub use decide::{Change, Decision, Row, decide};
+pub use lock::{FencingToken, Lock, Timestamp};
+pub use metadata::Metadata;
+pub use name::{IdPrefix, OwnerId, Resource, ResourceType};
+pub use page::{ListFilter, LockPage, StaleFilter, StalePage};
+pub use quote::quote;
+pub use span::Span;
+pub use ttl::{TtlLimits, TtlPolicy, TtlPolicyError};

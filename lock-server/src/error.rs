@@ -1,0 +1,75 @@
+//! What a caller is told when a request is not carried out.
+
+use crate::{
+    domain::{FencingToken, Lock, OwnerId, Resource, Timestamp},
+    store::StoreError,
+};
+
+/// Why a request was not carried out. `grpc/status.rs` makes a status of it.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another owner holds the resource.
+    #[error("another owner holds the resource")]
+    Conflict {
+        /// The other owner's lock.
+        holder: Box<Lock>,
+        /// How many wait for the resource.
+        queue_length: u64,
+    },
+    /// The last grant of the resource was the caller's and has run out.
+    #[error("the lease has run out")]
+    Expired {
+        /// What was held.
+        resource: Resource,
+        /// By whom.
+        owner: OwnerId,
+        /// Under which token.
+        token: FencingToken,
+        /// When the lease ran out.
+        expired_at: Timestamp,
+    },
+    /// The caller has no live lease under this token.
+    #[error("the lock is not held")]
+    NotHeld {
+        /// What is not held.
+        resource: Resource,
+        /// By whom.
+        owner: OwnerId,
+        /// Under which token, where the caller named one.
+        token: Option<FencingToken>,
+        /// Who holds it, where another owner does.
+        holder: Option<OwnerId>,
+    },
+    /// The resource is free.
+    #[error("the resource is free")]
+    NotFound {
+        /// What is free.
+        resource: Resource,
+    },
+    /// Fields of the request are wrong.
+    #[error("the request is invalid")]
+    Invalid(Vec<Violation>),
+    /// The database was not reached, or what became of the request is unknown.
+    #[error("the store is unavailable")]
+    StoreUnavailable(#[from] StoreError),
+    /// This server is stopping.
+    #[error("the server is stopping")]
+    ShuttingDown,
+    /// A bound of this server is full.
+    #[error("the server is overloaded")]
+    Overloaded {
+        /// The setting that bounds it.
+        limit: &'static str,
+        /// Its value.
+        value: usize,
+    },
+}
+
+/// A field of a request that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Its path, such as `leases[3].resource.id`.
+    pub field: String,
+    /// What is wrong with it and what would be right.
+    pub description: String,
+}

@@ -1,0 +1,150 @@
+//! The `KeepAlive` stream: one response for each request, in order.
+//!
+//! The response stream pulls the requests: the next one is read when the last
+//! answer has been taken by the transport. A client that does not read its
+//! answers is thereby not read from, and nothing piles up here.
+//!
+//! It ends
+//! - well, when the client has sent its last request;
+//! - with `INVALID_REQUEST` for a request that is wrong;
+//! - with `STORE_UNAVAILABLE` when the leases could not be decided on, which
+//!   says nothing of them;
+//! - with `SHUTTING_DOWN` when this server stops, so that the client opens the
+//!   stream elsewhere.
+
+use std::{pin::Pin, sync::Arc};
+
+use futures::{Stream, stream};
+use proto::lock::v1 as wire;
+use tonic::{Status, Streaming};
+
+use super::{
+    check::Check,
+    convert,
+    observe::{Subject, observe},
+    status,
+};
+use crate::{
+    domain::{Lock, Renew},
+    engine::LockEngine,
+    error::LockError,
+};
+
+/// The most leases in one request.
+pub(super) const MOST_LEASES: usize = 10_000;
+
+pub(super) type Responses =
+    Pin<Box<dyn Stream<Item = Result<wire::KeepAliveResponse, Status>> + Send>>;
+
+/// The responses to a stream of requests.
+pub(super) fn responses(
+    engine: Arc<LockEngine>,
+    requests: Streaming<wire::KeepAliveRequest>,
+) -> Responses {
+    Box::pin(stream::unfold(Some((engine, requests)), |open| async {
+        let (engine, mut requests) = open?;
+        match next(&engine, &mut requests).await {
+            Ok(Some(response)) => Some((Ok(response), Some((engine, requests)))),
+            Ok(None) => None,
+            Err(status) => Some((Err(status), None)),
+        }
+    }))
+}
+
+async fn next(
+    engine: &LockEngine,
+    requests: &mut Streaming<wire::KeepAliveRequest>,
+) -> Result<Option<wire::KeepAliveResponse>, Status> {
+    let request = tokio::select! {
+        biased;
+        () = engine.stopping().cancelled() => return Err(status::status(&LockError::ShuttingDown)),
+        request = requests.message() => request?,
+    };
+    let Some(request) = request else { return Ok(None) };
+    let leases = request.leases.len();
+    let first = request.leases.first();
+    let subject = first.map_or_else(Subject::default, |lease| {
+        Subject::default().resource(lease.resource.as_ref()).owner(&lease.owner_id)
+    });
+    let answered = observe("KeepAlive", subject, async {
+        let response = answer(engine, request).await?;
+        let is_lost = |result: &&wire::KeepAliveResult| {
+            matches!(result.outcome, Some(wire::keep_alive_result::Outcome::Lost(_)))
+        };
+        let lost = response.results.iter().filter(is_lost).count();
+        tracing::Span::current().record("leases", leases).record("lost", lost);
+        Ok(response)
+    });
+    answered.await.map(|response| Some(response.into_inner()))
+}
+
+async fn answer(
+    engine: &LockEngine,
+    request: wire::KeepAliveRequest,
+) -> Result<wire::KeepAliveResponse, LockError> {
+    let leases = leases(engine, &request)?;
+    let results = engine.keep_alive(leases).await?;
+    let results = request
+        .leases
+        .into_iter()
+        .zip(results)
+        .map(|(asked, result)| wire::KeepAliveResult {
+            resource: asked.resource,
+            fencing_token: asked.fencing_token,
+            outcome: Some(outcome(result)),
+        })
+        .collect();
+    Ok(wire::KeepAliveResponse { results })
+}
+
+/// The leases of a request, checked.
+fn leases(engine: &LockEngine, request: &wire::KeepAliveRequest) -> Result<Vec<Renew>, LockError> {
+    let mut check = Check::default();
+    let count = request.leases.len();
+    if count > MOST_LEASES {
+        check.wrong(
+            "leases",
+            format!("has {count} entries; at most {MOST_LEASES} are allowed in one request"),
+        );
+        // They are not looked at: that would be more work than is allowed.
+        return check.finish_with(None);
+    }
+    let ttl = check.ttl("ttl", request.ttl.as_ref(), engine.ttl().limits());
+    let leases: Option<Vec<_>> = request
+        .leases
+        .iter()
+        .enumerate()
+        .map(|(at, lease)| self::lease(&mut check, at, lease, ttl))
+        // Not straight into an option, which would end at the first wrong one.
+        .collect::<Vec<_>>()
+        .into_iter()
+        .collect();
+    check.finish_with(leases)
+}
+
+fn lease(
+    check: &mut Check,
+    at: usize,
+    lease: &wire::KeepAliveLease,
+    ttl: Option<crate::domain::Span>,
+) -> Option<Renew> {
+    let resource = check.resource(&format!("leases[{at}].resource"), lease.resource.as_ref());
+    let owner = check.owner(&format!("leases[{at}].owner_id"), &lease.owner_id);
+    let token = check.token(&format!("leases[{at}].fencing_token"), lease.fencing_token);
+    Some(Renew { resource: resource?, owner: owner?, token: token?, ttl })
+}
+
+fn outcome(result: Result<Lock, LockError>) -> wire::keep_alive_result::Outcome {
+    use wire::keep_alive_result::Outcome;
+    match result {
+        Ok(lock) => Outcome::Lock(convert::lock(lock)),
+        Err(error) => Outcome::Lost(wire::LostLease {
+            reason: status::reason(&error).to_owned(),
+            message: status::message(&error),
+            holder: match error {
+                LockError::NotHeld { holder: Some(holder), .. } => holder.as_str().to_owned(),
+                _ => String::new(),
+            },
+        }),
+    }
+}

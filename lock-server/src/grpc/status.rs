@@ -1,0 +1,239 @@
+//! Errors as statuses: the one place that knows codes, reasons and details.
+//!
+//! A status must stay under 8 KiB on the wire, or default clients drop it: the
+//! details are base64 there (4 bytes for 3) and the message stands twice. So
+//! a message quotes at most 64 characters of a thing, and what is wrong with a
+//! request is cut by size as well as by count.
+
+use std::{collections::HashMap, time::Duration};
+
+use proto::reason::{self, metadata as key};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use super::convert::timestamp;
+use crate::{
+    domain::{FencingToken, Lock, OwnerId, Resource, Timestamp, quote},
+    error::{LockError, Violation},
+};
+
+/// After which time a caller may try again when the store is away or this
+/// server is stopping.
+const RETRY_SOON: Duration = Duration::from_millis(500);
+/// The longest time that a caller is told to wait before it asks for a lock
+/// that another holds: it may be released at any moment.
+const RETRY_CONFLICT: Duration = Duration::from_secs(1);
+/// The most violations in one answer, and the most bytes of them.
+const MOST_VIOLATIONS: usize = 40;
+const MOST_VIOLATION_BYTES: usize = 4_400;
+/// What a violation takes beside its words.
+const FRAME_BYTES: usize = 8;
+
+/// The reason of an error, as `ErrorInfo.reason` says it.
+pub(super) fn reason(error: &LockError) -> &'static str {
+    match error {
+        LockError::Conflict { .. } => reason::LOCK_CONFLICT,
+        LockError::Expired { .. } => reason::LOCK_EXPIRED,
+        LockError::NotHeld { .. } => reason::LOCK_NOT_HELD,
+        LockError::NotFound { .. } => reason::LOCK_NOT_FOUND,
+        LockError::Invalid(_) => reason::INVALID_REQUEST,
+        LockError::StoreUnavailable(_) => reason::STORE_UNAVAILABLE,
+        LockError::ShuttingDown => reason::SHUTTING_DOWN,
+        LockError::Overloaded { .. } => reason::OVERLOADED,
+    }
+}
+
+/// The error as a status with details.
+pub(super) fn status(error: &LockError) -> Status {
+    let mut details = ErrorDetails::new();
+    let (code, message, metadata) = match error {
+        LockError::Conflict { holder, queue_length } => {
+            conflict(&mut details, holder, *queue_length)
+        }
+        LockError::Expired { resource, owner, token, expired_at } => {
+            expired(resource, owner, *token, *expired_at)
+        }
+        LockError::NotHeld { resource, owner, token, holder } => {
+            not_held(resource, owner, *token, holder.as_ref())
+        }
+        LockError::NotFound { resource } => not_found(resource),
+        LockError::Invalid(violations) => invalid(&mut details, violations),
+        LockError::StoreUnavailable(_) => {
+            details.set_retry_info(Some(RETRY_SOON));
+            let message = "the database failed or did not answer in time; whether the request was \
+                           carried out is unknown, and sending it again is safe";
+            (Code::Unavailable, message.to_owned(), HashMap::new())
+        }
+        LockError::ShuttingDown => {
+            details.set_retry_info(Some(RETRY_SOON));
+            let message = "this server is stopping: try another one, or this one again soon";
+            (Code::Unavailable, message.to_owned(), HashMap::new())
+        }
+        LockError::Overloaded { limit, value } => overloaded(&mut details, limit, *value),
+    };
+    details.set_error_info(reason(error), reason::DOMAIN, metadata);
+    Status::with_error_details(code, message, details)
+}
+
+/// What a lost lease is called among keep-alive results, for people.
+pub(super) fn message(error: &LockError) -> String {
+    status(error).message().to_owned()
+}
+
+type Told = (Code, String, HashMap<String, String>);
+
+fn told<const N: usize>(code: Code, message: String, metadata: [(&str, String); N]) -> Told {
+    (code, message, metadata.map(|(key, value)| (key.to_owned(), value)).into())
+}
+
+fn conflict(details: &mut ErrorDetails, holder: &Lock, queue_length: u64) -> Told {
+    let resource = holder.resource.to_string();
+    let owner = holder.owner.as_str();
+    let expire_time = timestamp(holder.expires_at).to_string();
+    let remaining = holder.remaining();
+    details.set_resource_info(holder.resource.kind().as_str(), holder.resource.id(), owner, "");
+    let retry = Duration::from(remaining).clamp(Duration::from_millis(1), RETRY_CONFLICT);
+    details.set_retry_info(Some(retry));
+    let message = format!(
+        "{} is held by {} until {expire_time} ({} ms left)",
+        quote(&resource),
+        quote(owner),
+        remaining.millis_up(),
+    );
+    let (code, message, mut metadata) = told(
+        Code::FailedPrecondition,
+        message,
+        [
+            (key::RESOURCE, resource),
+            (key::HOLDER, owner.to_owned()),
+            (key::ACQUIRE_TIME, timestamp(holder.acquired_at).to_string()),
+            (key::EXPIRE_TIME, expire_time),
+            (key::REMAINING_MS, remaining.millis_up().to_string()),
+            (key::QUEUE_LENGTH, queue_length.to_string()),
+        ],
+    );
+    for (name, value) in holder.metadata.entries() {
+        metadata.insert(format!("{}{name}", key::HOLDER_PREFIX), value.clone());
+    }
+    (code, message, metadata)
+}
+
+fn expired(
+    resource: &Resource,
+    owner: &OwnerId,
+    token: FencingToken,
+    expired_at: Timestamp,
+) -> Told {
+    let (resource, owner) = (resource.to_string(), owner.as_str());
+    let expire_time = timestamp(expired_at).to_string();
+    let message = format!(
+        "the lease of {} on {} under token {token} ran out at {expire_time}: acquire it anew",
+        quote(owner),
+        quote(&resource),
+    );
+    told(
+        Code::Aborted,
+        message,
+        [
+            (key::RESOURCE, resource),
+            (key::OWNER_ID, owner.to_owned()),
+            (key::FENCING_TOKEN, token.to_string()),
+            (key::EXPIRE_TIME, expire_time),
+        ],
+    )
+}
+
+fn not_held(
+    resource: &Resource,
+    owner: &OwnerId,
+    token: Option<FencingToken>,
+    holder: Option<&OwnerId>,
+) -> Told {
+    let (resource, owner) = (resource.to_string(), owner.as_str());
+    let mut message = format!("{} is not held by {}", quote(&resource), quote(owner));
+    if let Some(token) = token {
+        message.push_str(&format!(" under token {token}"));
+    }
+    if let Some(holder) = holder {
+        message.push_str(&format!(": {} holds it", quote(holder.as_str())));
+    }
+    let (code, message, mut metadata) = told(
+        Code::Aborted,
+        message,
+        [(key::RESOURCE, resource), (key::OWNER_ID, owner.to_owned())],
+    );
+    if let Some(token) = token {
+        metadata.insert(key::FENCING_TOKEN.to_owned(), token.to_string());
+    }
+    if let Some(holder) = holder {
+        metadata.insert(key::HOLDER.to_owned(), holder.as_str().to_owned());
+    }
+    (code, message, metadata)
+}
+
+fn not_found(resource: &Resource) -> Told {
+    let resource = resource.to_string();
+    let message = format!("{} is free: nobody holds it", quote(&resource));
+    told(Code::NotFound, message, [(key::RESOURCE, resource)])
+}
+
+fn invalid(details: &mut ErrorDetails, violations: &[Violation]) -> Told {
+    for Violation { field, description } in fitting(violations) {
+        details.add_bad_request_violation(field, description);
+    }
+    let first = violations.first();
+    let field = first.map(|violation| violation.field.clone()).unwrap_or_default();
+    let description = first.map(|violation| violation.description.clone()).unwrap_or_default();
+    let count = violations.len();
+    let message = match count {
+        0 | 1 => format!("1 field is wrong: {field} {description}"),
+        _ => format!("{count} fields are wrong, the first: {field} {description}"),
+    };
+    told(
+        Code::InvalidArgument,
+        message,
+        [
+            (key::FIELD, field),
+            (key::DESCRIPTION, description),
+            (key::VIOLATION_COUNT, count.to_string()),
+        ],
+    )
+}
+
+/// The first violations, shortened where they would not fit otherwise.
+fn fitting(violations: &[Violation]) -> Vec<Violation> {
+    let first = &violations[..violations.len().min(MOST_VIOLATIONS)];
+    let bytes: usize =
+        first.iter().map(|one| one.field.len() + one.description.len() + FRAME_BYTES).sum();
+    if bytes <= MOST_VIOLATION_BYTES {
+        return first.to_vec();
+    }
+    let each = MOST_VIOLATION_BYTES / first.len() - FRAME_BYTES;
+    let shorter = |one: &Violation| {
+        let field = cut(&one.field, each * 2 / 3);
+        let description = cut(&one.description, each - field.len());
+        Violation { field, description }
+    };
+    first.iter().map(shorter).collect()
+}
+
+/// The text, cut to so many bytes with an ellipsis where it is longer.
+fn cut(text: &str, most: usize) -> String {
+    const ELLIPSIS: &str = "…";
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(most.saturating_sub(ELLIPSIS.len()));
+    format!("{}{ELLIPSIS}", &text[..end])
+}
+
+fn overloaded(details: &mut ErrorDetails, limit: &str, value: usize) -> Told {
+    let message = format!("{value} requests are under way, which is all that {limit} allows");
+    details.set_retry_info(Some(RETRY_SOON));
+    details.add_quota_failure_violation(limit, message.as_str());
+    told(
+        Code::ResourceExhausted,
+        message,
+        [(key::LIMIT, limit.to_owned()), (key::LIMIT_VALUE, value.to_string())],
+    )
+}

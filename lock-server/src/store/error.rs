@@ -1,0 +1,90 @@
+//! What can go wrong between the server and its database.
+
+use std::time::Duration;
+
+/// The database did not do what it was asked, or did not say so.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database answered with an error, or not at all.
+    #[error("the database failed")]
+    Database(#[source] sqlx::Error),
+    /// No answer within the time allowed.
+    #[error("the database did not answer within {}", humantime::format_duration(*.0))]
+    Timeout(Duration),
+    /// Others changed the same resource again and again while it was decided on.
+    #[error("the resource changed too often to be decided on")]
+    Contended,
+    /// The store has been closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// The database cannot be used as it is.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The URL is not one of a database that we know.
+    #[error("--database-url {url}: {problem}")]
+    Url {
+        /// The URL, without its password.
+        url: String,
+        /// What is wrong with it, and what would be right.
+        problem: String,
+    },
+    /// Another server uses the file.
+    #[error(
+        "{path} is in use by another lock-server{by}; only one may use a SQLite file: stop that \
+         one, name another file with --database-url sqlite://PATH, or use Postgres to run several"
+    )]
+    InUse {
+        /// The database file.
+        path: String,
+        /// Which process, where that is known.
+        by: String,
+    },
+    /// The file or its folder cannot be used.
+    #[error("cannot use the database file {path}")]
+    File {
+        /// The database file.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The database cannot be reached or refuses.
+    #[error("cannot use the database {url}")]
+    Database {
+        /// The URL, without its password.
+        url: String,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+    /// The schema is not what this version needs.
+    #[error("{0}")]
+    Schema(String),
+    /// A setting of the database breaks a promise.
+    #[error("{0}")]
+    Unsafe(String),
+    /// A migration failed.
+    #[error("cannot bring the schema up to date")]
+    Migrate(#[source] sqlx::migrate::MigrateError),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl StoreError {
+    /// Whether the database gave up on the statement so that another one could
+    /// go on; the statement did nothing and may be sent again.
+    pub(crate) fn gave_way(&self) -> bool {
+        const SERIALIZATION_FAILURE: &str = "40001";
+        const DEADLOCK_DETECTED: &str = "40P01";
+        let Self::Database(sqlx::Error::Database(error)) = self else { return false };
+        error
+            .code()
+            .is_some_and(|code| matches!(code.as_ref(), SERIALIZATION_FAILURE | DEADLOCK_DETECTED))
+    }
+}

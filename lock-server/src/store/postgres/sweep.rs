@@ -1,0 +1,118 @@
+//! Freeing many locks at once, in bounded steps. Several servers may do it at
+//! the same time: rows that another one works on are left out.
+
+use sqlx::Row as _;
+
+use super::{PostgresStore, StoreError, rows};
+use crate::{
+    domain::{OwnerId, ResourceType, Span, StaleFilter},
+    store::Freed,
+};
+
+// The clock stands in a subquery so that an index can be used with it.
+
+/// Frees stale locks. A lock that was stale by the clock from before its row
+/// was locked is stale still: nobody else can have changed it since.
+const PURGE: &str = "
+    WITH stale AS MATERIALIZED (
+        SELECT l.resource_type, l.resource_id
+        FROM locks l
+        WHERE l.expires_at <= (SELECT clock_timestamp()) - $2 * interval '1 microsecond'
+          AND ($1::text IS NULL OR l.resource_type = $1)
+        ORDER BY l.expires_at
+        LIMIT $3
+        FOR UPDATE SKIP LOCKED
+    ), freed AS (
+        UPDATE locks l
+        SET expires_at = NULL, freed_at = clock_timestamp(), metadata = '{}'
+        FROM stale s
+        WHERE l.resource_type = s.resource_type AND l.resource_id = s.resource_id
+        RETURNING 1
+    )
+    SELECT count(*) AS purged FROM freed";
+
+/// Frees what an owner holds.
+const RELEASE_OWNER: &str = "
+    WITH owned AS MATERIALIZED (
+        SELECT l.resource_type, l.resource_id, l.owner_id, l.expires_at
+        FROM locks l
+        WHERE l.owner_id = $1 AND l.expires_at IS NOT NULL
+        ORDER BY l.resource_type, l.resource_id
+        LIMIT $2
+        FOR UPDATE
+    ), judged AS MATERIALIZED (
+        SELECT owned.*, clock_timestamp() AS now FROM owned
+    ), freed AS (
+        UPDATE locks l
+        SET expires_at = NULL, freed_at = j.now, metadata = '{}'
+        FROM judged j
+        WHERE l.resource_type = j.resource_type AND l.resource_id = j.resource_id
+          AND l.owner_id = $1
+        RETURNING j.expires_at > j.now AS was_live
+    )
+    SELECT count(*) AS freed_rows, count(*) FILTER (WHERE was_live) AS live_rows FROM freed";
+
+/// Deletes rows that have been free for long, and notes the greatest token
+/// among them, above which a resource without a row starts.
+const PRUNE: &str = "
+    WITH forgotten AS MATERIALIZED (
+        SELECT l.resource_type, l.resource_id
+        FROM locks l
+        WHERE l.freed_at < (SELECT clock_timestamp()) - $1 * interval '1 microsecond'
+        ORDER BY l.freed_at
+        LIMIT $2
+        FOR UPDATE SKIP LOCKED
+    ), deleted AS (
+        DELETE FROM locks l
+        USING forgotten f
+        WHERE l.resource_type = f.resource_type AND l.resource_id = f.resource_id
+        RETURNING l.fencing_token
+    ), raised AS (
+        UPDATE fencing_epoch
+        SET token_floor = (SELECT max(fencing_token) FROM deleted)
+        WHERE token_floor < (SELECT max(fencing_token) FROM deleted)
+        RETURNING 1
+    )
+    SELECT count(*) AS pruned FROM deleted";
+
+impl PostgresStore {
+    pub(super) async fn free_stale(
+        &self,
+        filter: &StaleFilter,
+        most: u32,
+    ) -> Result<u64, StoreError> {
+        let query = sqlx::query(PURGE)
+            .bind(filter.kind.as_ref().map(ResourceType::as_str))
+            .bind(rows::ago(filter.older_than))
+            .bind(i64::from(most));
+        let found = self.run(query).await?;
+        count(found.first(), "purged")
+    }
+
+    pub(super) async fn free_locks_of(
+        &self,
+        owner: &OwnerId,
+        most: u32,
+    ) -> Result<Freed, StoreError> {
+        let query = sqlx::query(RELEASE_OWNER).bind(owner.as_str()).bind(i64::from(most));
+        let found = self.run(query).await?;
+        Ok(Freed {
+            rows: count(found.first(), "freed_rows")?,
+            live: count(found.first(), "live_rows")?,
+        })
+    }
+
+    pub(super) async fn forget_free(&self, free_for: Span, most: u32) -> Result<u64, StoreError> {
+        let query = sqlx::query(PRUNE).bind(rows::ago(free_for)).bind(i64::from(most));
+        let found = self.run(query).await?;
+        count(found.first(), "pruned")
+    }
+}
+
+fn count(row: Option<&sqlx::postgres::PgRow>, column: &str) -> Result<u64, StoreError> {
+    let count: i64 = match row {
+        Some(row) => row.try_get(column)?,
+        None => 0,
+    };
+    Ok(count.unsigned_abs())
+}

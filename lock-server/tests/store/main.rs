@@ -1,0 +1,61 @@
+//! The conformance suite of the stores: what every store does, run on each, and
+//! what only one of them can get wrong.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop here")]
+#![allow(clippy::print_stdout, reason = "the seed repeats a run that failed")]
+
+mod kit;
+mod model;
+mod postgres;
+mod sqlite;
+mod suite;
+
+/// Runs each behaviour of the suite on each store.
+macro_rules! on_each_store {
+    ($($($behaviour:ident)::+ => $name:ident),* $(,)?) => {
+        mod on_sqlite {
+            $(#[tokio::test] async fn $name() {
+                crate::$($behaviour)::+(crate::kit::Kit::sqlite().await).await;
+            })*
+        }
+        mod on_postgres {
+            $(#[tokio::test] async fn $name() {
+                crate::$($behaviour)::+(crate::kit::Kit::postgres().await).await;
+            })*
+        }
+    };
+}
+
+on_each_store! {
+    suite::acquire::grants_a_free_resource => grants_a_free_resource,
+    suite::acquire::reenters_a_live_lock => reenters_a_live_lock,
+    suite::acquire::a_reentry_extends_only_forward => a_reentry_extends_only_forward,
+    suite::acquire::conflicts_with_another_owner => conflicts_with_another_owner,
+    suite::acquire::takes_over_a_stale_lock => takes_over_a_stale_lock,
+    suite::acquire::grants_ones_own_stale_lock_anew => grants_ones_own_stale_lock_anew,
+    suite::acquire::ids_are_compared_byte_for_byte => ids_are_compared_byte_for_byte,
+    suite::lease::renews_later_and_sooner => renews_later_and_sooner,
+    suite::lease::never_brings_a_lease_back => never_brings_a_lease_back,
+    suite::lease::tells_why_it_does_not_renew => tells_why_it_does_not_renew,
+    suite::lease::releases_once => releases_once,
+    suite::lease::releases_only_ones_own => releases_only_ones_own,
+    suite::lease::a_release_of_a_stale_lock => a_release_of_a_stale_lock,
+    suite::lease::a_released_resource_keeps_its_token => a_released_resource_keeps_its_token,
+    suite::lease::releases_everything_of_an_owner => releases_everything_of_an_owner,
+    suite::batch::each_command_has_its_outcome => each_command_has_its_outcome,
+    suite::batch::commands_for_one_resource_take_turns => commands_for_one_resource_take_turns,
+    suite::batch::one_resource_under_many_tokens => one_resource_under_many_tokens,
+    suite::batch::ten_thousand_leases_in_one_batch => ten_thousand_leases_in_one_batch,
+    suite::batch::batches_in_opposite_order_do_not_deadlock => opposite_orders_do_not_deadlock,
+    suite::batch::an_empty_batch_is_nothing => an_empty_batch_is_nothing,
+    suite::pages::lists_live_locks_in_order => lists_live_locks_in_order,
+    suite::pages::filters_literally => filters_literally,
+    suite::pages::pages_through_everything_once => pages_through_everything_once,
+    suite::pages::lists_stale_locks_oldest_first => lists_stale_locks_oldest_first,
+    suite::sweep::purges_stale_locks_only => purges_stale_locks_only,
+    suite::sweep::purges_what_matches_in_steps => purges_what_matches_in_steps,
+    suite::sweep::a_pruned_resource_starts_above_its_tokens => pruned_starts_above_its_tokens,
+    suite::sweep::prunes_only_what_is_free_for_long => prunes_only_what_is_free_for_long,
+    model::walks_like_the_model => walks_like_the_model,
+    suite::sweep::a_closed_store_says_so => a_closed_store_says_so,
+}

@@ -1,0 +1,7 @@
+//! What every store does.
+
+pub(crate) mod acquire;
+pub(crate) mod batch;
+pub(crate) mod lease;
+pub(crate) mod pages;
+pub(crate) mod sweep;
