@@ -1,0 +1,62 @@
+//! The values of flags: each parser says what is wrong and what would be
+//! right.
+
+use std::time::Duration;
+
+use clap::builder::{RangedU64ValueParser, TypedValueParser};
+
+/// A span above zero.
+pub(super) fn span(text: &str) -> Result<Duration, String> {
+    match span_or_zero(text)? {
+        Duration::ZERO => Err("a span must be above zero, such as 30s".to_owned()),
+        span => Ok(span),
+    }
+}
+
+/// A span that may be zero.
+pub(super) fn span_or_zero(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}: write a span as 500ms, 30s, 5m or 1h"))
+}
+
+/// One entry of metadata.
+pub(super) fn entry(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write metadata as KEY=VALUE, such as task=import".to_owned()),
+    }
+}
+
+/// A fencing token.
+pub(super) fn token() -> impl TypedValueParser<Value = u64> {
+    RangedU64ValueParser::<u64>::new().range(1..)
+}
+
+/// How many at most.
+pub(super) fn limit() -> impl TypedValueParser<Value = u64> {
+    RangedU64ValueParser::<u64>::new().range(1..)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_written_with_their_unit() {
+        assert_eq!(span("1m 30s"), Ok(Duration::from_secs(90)));
+        assert_eq!(span_or_zero("0s"), Ok(Duration::ZERO));
+        assert!(span("0s").unwrap_err().contains("above zero"));
+        for text in ["", "30", "soon", "-5s"] {
+            assert!(span(text).unwrap_err().contains("30s"), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn metadata_splits_at_the_first_equals_sign() {
+        assert_eq!(entry("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
+        assert_eq!(entry("a="), Ok(("a".to_owned(), String::new())));
+        for text in ["", "a", "=b"] {
+            assert!(entry(text).unwrap_err().contains("KEY=VALUE"), "{text:?}");
+        }
+    }
+}

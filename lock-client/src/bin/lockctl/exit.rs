@@ -1,0 +1,80 @@
+//! The exit codes of `lockctl`: one number for each thing that a script may
+//! want to do something different about.
+//!
+//! Those from 64 on are the numbers of BSD's `sysexits.h`, where one fits.
+
+/// Done.
+pub(crate) const OK: u8 = 0;
+/// Anything that has no number of its own.
+pub(crate) const FAILURE: u8 = 1;
+/// `diagnostics` found something that needs attention.
+pub(crate) const ATTENTION: u8 = 2;
+/// `get` found the resource free.
+pub(crate) const FREE: u8 = 3;
+/// The arguments are wrong, by `lockctl`'s judgement or by the server's.
+pub(crate) const USAGE: u8 = 64;
+/// The server, or the database behind it, cannot be reached.
+pub(crate) const UNAVAILABLE: u8 = 69;
+/// Another owner holds the resource; `run`: or its own owner does already.
+pub(crate) const CONFLICT: u8 = 75;
+/// The caller does not hold the lock, or no longer.
+pub(crate) const LOST: u8 = 76;
+/// `run` cannot execute the command.
+pub(crate) const CANNOT_EXECUTE: u8 = 126;
+/// `run` cannot find the command.
+pub(crate) const NOT_FOUND: u8 = 127;
+
+/// The exit code of a process that a signal ended, as shells count it.
+pub(crate) fn by_signal(signal: i32) -> u8 {
+    // Signals go up to 64.
+    u8::try_from(signal).map_or(FAILURE, |signal| signal.saturating_add(128))
+}
+
+/// The table that ends `lockctl --help`.
+pub(crate) const TABLE: &str = "\
+Exit codes:
+    0  done
+    1  any other failure
+    2  diagnostics: something needs attention
+    3  get: the resource is free
+   64  wrong arguments, found here or by the server
+   69  the server, or the database behind it, cannot be reached
+   75  another owner holds the resource: try again later; run: or the same
+       owner does, in another run say
+   76  the lock is not held, or its lease ran out; run: the lease was lost and
+       the command was ended
+  126  run: the command cannot be executed
+  127  run: the command cannot be found
+128+N  run: signal N ended the command, 1 for a real-time signal; run otherwise
+       ends with the command's own exit code";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_count_from_128() {
+        assert_eq!(by_signal(15), 143);
+        assert_eq!(by_signal(64), 192);
+        assert_eq!(by_signal(-1), FAILURE);
+    }
+
+    #[test]
+    fn the_table_names_every_code() {
+        for code in [
+            OK,
+            FAILURE,
+            ATTENTION,
+            FREE,
+            USAGE,
+            UNAVAILABLE,
+            CONFLICT,
+            LOST,
+            CANNOT_EXECUTE,
+            NOT_FOUND,
+        ] {
+            let start = format!("{code:>5}  ");
+            assert!(TABLE.lines().any(|line| line.starts_with(&start)), "{code} is missing");
+        }
+    }
+}

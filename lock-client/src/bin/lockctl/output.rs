@@ -1,0 +1,85 @@
+//! What a command prints: an answer on standard output, for people or for
+//! programs, and what went wrong on standard error.
+
+mod lock;
+pub(crate) mod span;
+mod style;
+mod table;
+
+use std::io::{self, Write as _};
+
+use serde_json::Value;
+
+use crate::{args::Format, escape, failure::Failure};
+
+pub(crate) use lock::{card, held_table, metadata_words, seconds, stale_table, to_json};
+pub(crate) use style::Style;
+
+/// Where answers go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    format: Format,
+}
+
+impl Output {
+    /// In this format.
+    pub(crate) fn new(format: Format) -> Self {
+        Self { format }
+    }
+
+    /// Prints an answer; only the rendering that is asked for is made.
+    pub(crate) fn answer(
+        self,
+        document: impl FnOnce() -> Value,
+        text: impl FnOnce(Style) -> String,
+    ) -> io::Result<()> {
+        let text = match self.format {
+            Format::Json => escape::json(&format!("{:#}\n", document())),
+            Format::Table => text(Style::of(&io::stdout())),
+        };
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(text.as_bytes())?;
+        stdout.flush()
+    }
+
+    /// Says what went wrong, and gives the exit code for it.
+    pub(crate) fn failure(self, failure: &Failure) -> u8 {
+        if failure.silent {
+            return failure.code;
+        }
+        let text = match self.format {
+            Format::Json => escape::json(&failure.to_json("error").to_string()),
+            Format::Table => {
+                let (message, explanation) = failure.to_text();
+                let style = Style::of(&io::stderr());
+                let mut text = format!("{} {}", style.bad("error:"), escape::message(message));
+                if !explanation.is_empty() {
+                    text = format!("{text}\n{}", escape::message(explanation));
+                }
+                text
+            }
+        };
+        to_stderr(&text);
+        failure.code
+    }
+
+    /// Says what went wrong by the way, which the exit code does not tell.
+    pub(crate) fn warning(self, warning: &Failure) {
+        match self.format {
+            Format::Json => to_stderr(&escape::json(&warning.to_json("warning").to_string())),
+            Format::Table => self.note(warning.to_text().0),
+        }
+    }
+
+    /// Tells people something by the way. Programs have no use for it.
+    pub(crate) fn note(self, text: &str) {
+        if self.format == Format::Table {
+            to_stderr(&format!("lockctl: {}", escape::message(text)));
+        }
+    }
+}
+
+fn to_stderr(text: &str) {
+    // Nobody is left to tell when the stream is closed.
+    let _ = writeln!(io::stderr(), "{text}");
+}

@@ -1,0 +1,245 @@
+//! The way to a guard, and the way to be rid of all of them.
+//!
+//! # Order
+//!
+//! Acquisitions and releases of one resource by one owner take turns, so that
+//! the release of a last guard cannot overtake or be overtaken by a new
+//! acquisition. An owner's acquisitions and its `release_all` exclude each
+//! other: a grant that the server has already taken back must not become a
+//! guard.
+//!
+//! # Cancel safety
+//!
+//! A dropped `acquire` leaves nothing behind: before its turn it sends nothing,
+//! and afterwards it goes on in the background until the answer is there, whose
+//! guard then goes the way of every dropped guard.
+//!
+//! # Failure handling
+//!
+//! An acquisition that ends without an answer may have been granted. Where the
+//! owner id was made by this client and nothing is held under it, such a grant
+//! is looked for and given back in the background (`client/take_back.rs`). With
+//! an id that the program chose, another process may hold the resource in the
+//! same name: there a grant stays until it runs out. So does one whose request
+//! reaches the server only after it has been looked for.
+//!
+//! A lease that a release still under way may end is no lease: see `doubts.rs`.
+
+use std::sync::Arc;
+
+use proto::lock::v1 as wire;
+use proto::lock::v1::lock_service_client::LockServiceClient;
+use tokio_util::sync::CancellationToken;
+
+use super::{LockClient, take_back::take_back};
+use crate::{
+    AcquireOptions, ClientError, Counted, IntoResource, Lock, LockGuard, LostReason, TryAcquire,
+    call::{self, Answer, Failed},
+    guard::Origin,
+    hold::{Hold, Key},
+    holds::{Owner, Turn},
+    release::release,
+    shared::Shared,
+};
+
+impl LockClient {
+    /// Takes a lock, and keeps it alive until its last guard is gone.
+    ///
+    /// Where this client, or another one on the same connections with the same
+    /// owner, holds the resource already, this is one more guard on the same
+    /// hold.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Conflict`] when another owner holds it,
+    /// [`ClientError::Invalid`] when the request is wrong,
+    /// [`ClientError::Unavailable`] when no server answered in time, and
+    /// [`ClientError::Lost`] when the answer was under way for longer than the
+    /// lease lasts: the grant is given back.
+    ///
+    /// After `Unavailable` it may have been granted all the same. Unless the
+    /// program chose the owner id, that is looked for and given back in the
+    /// background; otherwise it runs out, or acquiring again finds it.
+    pub async fn acquire(
+        &self,
+        resource: impl IntoResource,
+        options: AcquireOptions,
+    ) -> Result<LockGuard, ClientError> {
+        let request = self.acquire_request(resource.into_resource(), options)?;
+        let waiting = CancellationToken::new();
+        let _gone = waiting.clone().drop_guard();
+        let acquisition =
+            Acquisition { shared: self.shared.clone(), owner: self.owner.clone(), request };
+        let pending = self.shared.background.begin();
+        let acquisition = self.shared.io.run_to_the_end(async move {
+            // In this order: a guard that nobody takes goes, which begins its
+            // release, before this is over.
+            (acquisition.run(waiting).await, pending)
+        });
+        let (outcome, _pending) = acquisition.await?;
+        outcome
+    }
+
+    /// Takes a lock if nobody else holds it, with the conflict as a value and
+    /// not as an error.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire), without the conflict.
+    pub async fn try_acquire(
+        &self,
+        resource: impl IntoResource,
+        options: AcquireOptions,
+    ) -> Result<TryAcquire, ClientError> {
+        match self.acquire(resource, options).await {
+            Ok(guard) => Ok(TryAcquire::Acquired(guard)),
+            Err(ClientError::Conflict(conflict)) => Ok(TryAcquire::Held(conflict)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives back everything that this owner holds, here and elsewhere, and
+    /// says how many live leases ended: for a graceful shutdown.
+    ///
+    /// Renewals stop first, and this client's guards of the owner are lost with
+    /// the reason [`LostReason::Released`] whatever the server answers.
+    /// Acquisitions under way are waited for and given back, too.
+    ///
+    /// An attempt that got no answer may arrive late and end what the owner has
+    /// acquired since. After an error, or when the answer says `retried`, go on
+    /// with a new owner.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Unavailable`] when no server answered; leases are then
+    /// left to run out.
+    pub async fn release_all(&self) -> Result<Counted, ClientError> {
+        let pending = self.shared.background.begin();
+        let (shared, owner) = (self.shared.clone(), self.owner.clone());
+        self.shared
+            .io
+            .run_to_the_end(async move {
+                let _pending = pending;
+                release_all(&shared, &owner).await
+            })
+            .await?
+    }
+}
+
+async fn release_all(shared: &Shared, owner: &Owner) -> Result<Counted, ClientError> {
+    let _alone = owner.alone().await;
+    let holds = shared.holds.take_all(owner.id());
+    for hold in &holds {
+        // Those that were lost before stay lost for their own reason.
+        let _ = hold.end(LostReason::Released, None, "everything of this owner was released");
+    }
+    shared.keep_alive.stop(holds.iter().map(|hold| hold.id()).collect()).await;
+    let request = wire::ReleaseAllRequest { owner_id: owner.id().to_owned() };
+    let answer = call::call(&shared.endpoints, shared.limits, request, |channel, request| async {
+        LockServiceClient::new(channel).release_all(request).await
+    });
+    let answer = answer.await?;
+    Ok(Counted { count: answer.message.released_count, retried: answer.retried })
+}
+
+/// Asks for a lock until the answer is one to rely on: as long as a request under
+/// way may end the lease in it, that lease is given back, and another asked for.
+pub(super) async fn obtain(
+    shared: &Shared,
+    turn: &Turn,
+    request: &wire::AcquireRequest,
+) -> Result<Answer<wire::AcquireResponse>, Failed> {
+    let (doubts, limits) = (&shared.holds.doubts, shared.limits);
+    loop {
+        let call =
+            call::call(&shared.endpoints, limits, request.clone(), |channel, request| async {
+                LockServiceClient::new(channel).acquire(request).await
+            });
+        let answer = call.await?;
+        let Some(lock) = &answer.message.lock else { return Ok(answer) };
+        let token = lock.fencing_token;
+        if !doubts.has(turn.key(), token) {
+            // The leases before this one are over, and what was in doubt with them.
+            doubts.over(turn.key(), token);
+            return Ok(answer);
+        }
+        match release(shared, turn, Some(token), limits).await {
+            // Any answer will do, a refusal too.
+            Err(failed) if !failed.lease_is_over() => return Err(failed),
+            _ => {}
+        }
+    }
+}
+
+struct Acquisition {
+    shared: Arc<Shared>,
+    owner: Arc<Owner>,
+    request: wire::AcquireRequest,
+}
+
+impl Acquisition {
+    async fn run(self, waiting: CancellationToken) -> Result<LockGuard, ClientError> {
+        let key = Key::of(&self.request);
+        let turn = tokio::select! {
+            biased;
+            () = waiting.cancelled() => return Err(ClientError::internal("the caller is gone")),
+            turn = self.shared.holds.turn(key) => turn,
+        };
+        let _together = self.owner.together().await;
+        match obtain(&self.shared, &turn, &self.request).await {
+            Ok(answer) => self.granted(&turn, answer).await,
+            Err(failed) => {
+                self.refused(&turn, &failed.error).await;
+                if self.may_have_been_granted(&turn, &failed) {
+                    take_back(self.shared.clone(), turn);
+                }
+                Err(failed.error)
+            }
+        }
+    }
+
+    /// Whether there may be a lease that nobody knows of, and that is nobody
+    /// else's.
+    fn may_have_been_granted(&self, turn: &Turn, failed: &Failed) -> bool {
+        let held = turn.hold().is_some_and(|hold| hold.check().is_ok());
+        let anothers = matches!(failed.error, ClientError::Conflict(_));
+        failed.unsettled && self.owner.is_own() && !held && !anothers
+    }
+
+    /// One more guard on the hold that this owner has, or the first on a new one.
+    async fn granted(
+        &self,
+        turn: &Turn,
+        answer: Answer<wire::AcquireResponse>,
+    ) -> Result<LockGuard, ClientError> {
+        let lock = answer.message.lock.map(Lock::from).filter(|lock| lock.fencing_token > 0);
+        let lock = lock.ok_or_else(|| ClientError::internal("the answer holds no lock"))?;
+        let origin = Origin { reentrant: answer.message.reentrant, retried: answer.retried };
+        if let Some(hold) = turn.hold() {
+            if hold.fencing_token() == lock.fencing_token
+                && hold.confirm(answer.sent_at, lock.remaining, lock.ttl)
+            {
+                self.shared.keep_alive.keep(hold.clone());
+                return Ok(LockGuard::enter(self.shared.clone(), hold, origin));
+            }
+            let message = format!("granted anew with token {}", lock.fencing_token);
+            let _ = hold.end(LostReason::NotHeld, None, &message);
+            self.shared.keep_alive.stop(vec![hold.id()]).await;
+        }
+        let hold = Hold::new(turn.key().clone(), &lock, answer.sent_at);
+        turn.put(hold.clone());
+        let guard = LockGuard::enter(self.shared.clone(), hold.clone(), origin);
+        // An answer that was longer under way than the lease lasts is no lock.
+        guard.check()?;
+        self.shared.keep_alive.keep(hold);
+        Ok(guard)
+    }
+
+    /// A hold of our own is over if the server names another holder.
+    async fn refused(&self, turn: &Turn, error: &ClientError) {
+        let (ClientError::Conflict(conflict), Some(hold)) = (error, turn.hold()) else { return };
+        let holder = Some(conflict.holder.clone());
+        let _ = hold.end(LostReason::NotHeld, holder, &conflict.to_string());
+        self.shared.keep_alive.stop(vec![hold.id()]).await;
+    }
+}

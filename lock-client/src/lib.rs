@@ -1,0 +1,36 @@
+#![doc = include_str!("../README.md")]
+
+// Public API.
+mod acquire;
+mod answers;
+mod builder;
+mod client;
+mod error;
+pub mod fenced;
+mod guard;
+mod lock;
+mod lost;
+
+pub use acquire::{AcquireOptions, Acquired, IntoResource, TryAcquire};
+pub use answers::{Counted, Ended};
+pub use builder::LockClientBuilder;
+pub use client::LockClient;
+pub use error::{ClientError, Conflict, FieldViolation};
+pub use guard::{LockGuard, Released};
+pub use lock::{Health, ListFilter, Lock, Page, StaleFilter, StalePage};
+pub use lost::{Lost, LostReason};
+pub use prost_types::Timestamp;
+pub use proto::lock::v1::Resource;
+
+// Implementation.
+mod call;
+mod doubts;
+mod endpoints;
+mod hold;
+mod holds;
+mod io_thread;
+mod keep_alive;
+mod release;
+mod retry;
+mod shared;
+mod trust;

@@ -1,0 +1,14 @@
+//! The client against servers that behave, and against one that does not.
+#![allow(clippy::unwrap_used, reason = "a test may stop here")]
+
+mod behind_the_guard;
+mod calls;
+mod cancel;
+mod fake;
+mod fenced;
+mod guard;
+mod lost_lease;
+mod reconnect;
+mod renewal;
+mod unsettled;
+mod with_lock;
