@@ -1,0 +1,11 @@
+//! What the sentences of the features mean. One theme a file.
+
+mod grants;
+mod keep_alive;
+mod lists;
+mod lock_state;
+mod locking;
+mod refusals;
+mod requests;
+mod servers;
+mod standard_services;
