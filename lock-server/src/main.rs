@@ -34,7 +34,7 @@ async fn serve(config: Config) -> Result<(), StartError> {
             return Ok(());
         }
     };
-    println!("lock-server listening on {} ({})", server.address(), server.database());
+    println!("lock-server listening on {}", server.address());
     let mut again = std::pin::pin!(async {
         let first = signals.recv().await;
         (first, signals)

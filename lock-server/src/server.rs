@@ -21,7 +21,6 @@ use crate::{
 pub struct Server {
     config: Config,
     store: Arc<dyn Store>,
-    database: String,
     listener: TcpListener,
     address: SocketAddr,
 }
@@ -83,7 +82,7 @@ impl Server {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         config.validate()?;
         let store = open_store(&config).await?;
-        let database = config.store.options()?.url.to_string();
+        tracing::info!(database = %config.store.options()?.url, "keeping locks here");
         let address = config.listen;
         let listener = TcpListener::bind(address)
             .await
@@ -93,17 +92,12 @@ impl Server {
         let sweeper = Sweeper::new(Arc::clone(&store), config.lease.sweeper());
         let purged = sweeper.purge_at_start().await.map_err(StartError::Purge)?;
         tracing::info!(purged, "purged the locks that were stale");
-        Ok(Self { config, store, database, listener, address })
+        Ok(Self { config, store, listener, address })
     }
 
     /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    /// The database, without its password.
-    pub fn database(&self) -> &str {
-        &self.database
     }
 
     /// Serves until `stop` says why to stop, then stops gracefully: turns the

@@ -112,17 +112,17 @@ async fn a_flag_comes_before_a_variable_and_a_variable_before_the_file() {
     let config = folder.config();
     let with_config = ["--config", config.to_str().unwrap()];
 
-    let server = Serving::start(&with_config).await;
-    assert!(server.line.contains(&file), "{}", server.line);
+    let mut server = Serving::start(&with_config).await;
+    server.keeps_locks_in(&file).await;
     assert_serves(&mut server.locks()).await;
 
     let env = [("LOCK_SERVER_DATABASE_URL", variable.as_str())];
-    let server = Serving::start_with(&with_config, &env).await;
-    assert!(server.line.contains(&variable), "{}", server.line);
+    let mut server = Serving::start_with(&with_config, &env).await;
+    server.keeps_locks_in(&variable).await;
 
     let flags = [&with_config[..], &["--database-url", &flag]].concat();
-    let server = Serving::start_with(&flags, &env).await;
-    assert!(server.line.contains(&flag), "{}", server.line);
+    let mut server = Serving::start_with(&flags, &env).await;
+    server.keeps_locks_in(&flag).await;
 }
 
 #[tokio::test]
@@ -222,8 +222,9 @@ async fn a_server_that_runs_does_not_show_its_password_either() {
     let args =
         ["--listen", "127.0.0.1:0", "--log-level", "debug,sqlx=trace", "--database-url", &url];
     let mut process = Process::start(LOCK_SERVER, args, [("NO_COLOR", "1")]);
-    let line = process.wait_for_line(|line| line.contains("listening on"), DEADLINE).await;
-    assert!(line.contains("postgres://postgres:***@127.0.0.1"), "{line}");
+    process.wait_for_line(|line| line.contains("listening on"), DEADLINE).await;
+    let shown = "postgres://postgres:***@127.0.0.1";
+    process.wait_for_line(|line| line.contains(shown), DEADLINE).await;
     process.signal(service_kit::testing::Signal::SIGTERM);
     process.wait(DEADLINE).await;
     assert!(!process.output().contains(SECRET), "{}", process.output());

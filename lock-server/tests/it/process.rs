@@ -20,9 +20,9 @@ fn sqlite(folder: &tempfile::TempDir) -> String {
 async fn without_a_setting_locks_are_in_the_users_data_folder() {
     let data = tempfile::tempdir().unwrap();
     let env = [("XDG_DATA_HOME", data.path().to_str().unwrap())];
-    let server = Serving::start_with(&[], &env).await;
+    let mut server = Serving::start_with(&[], &env).await;
     let file = data.path().join("lock-server/locks.db");
-    assert!(server.line.contains(file.to_str().unwrap()), "{}", server.line);
+    server.keeps_locks_in(file.to_str().unwrap()).await;
     assert_serves(&mut server.locks()).await;
     assert!(file.is_file());
 }
@@ -32,11 +32,11 @@ async fn once_it_can_be_called_it_prints_where() {
     let folder = tempfile::tempdir().unwrap();
     let database = postgres::database().await;
     for url in [sqlite(&folder).as_str(), "sqlite::memory:", database.url()] {
-        let server = Serving::start(&["--database-url", url]).await;
+        let mut server = Serving::start(&["--database-url", url]).await;
         let port = server.address().strip_prefix("127.0.0.1:").unwrap();
         assert!(port.parse::<u16>().unwrap() > 0);
-        let expected = format!("lock-server listening on 127.0.0.1:{port} ({url})");
-        assert_eq!(server.line, expected);
+        assert_eq!(server.line, format!("lock-server listening on 127.0.0.1:{port}"));
+        server.keeps_locks_in(url).await;
         assert_serves(&mut server.locks()).await;
     }
 }

@@ -43,6 +43,12 @@ impl Serving {
         Self { process, line, address }
     }
 
+    /// Waits until its log says that its locks are there.
+    pub(crate) async fn keeps_locks_in(&mut self, place: &str) {
+        let says = |line: &str| line.contains("keeping locks here") && line.contains(place);
+        self.process.wait_for_line(says, DEADLINE).await;
+    }
+
     /// Where it listens.
     pub(crate) fn address(&self) -> &str {
         &self.address
