@@ -24,7 +24,7 @@ type Options = cli::Opts<parser::basic::Cli, runner::basic::Cli, writer::basic::
 
 /// Each scenario has a server and a database of its own: more at a time would
 /// only wait for the processor.
-const SCENARIOS_AT_A_TIME: usize = 12;
+const SCENARIOS_AT_A_TIME: usize = 8;
 
 /// How many scenarios passed, and how many did not.
 #[derive(Clone, Copy, Default)]

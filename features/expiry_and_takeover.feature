@@ -21,7 +21,7 @@ Feature: A lease that runs out, and who takes the lock then
     And plan/42 is held by Bea
 
   Scenario: Nothing of the old hold is left in the new one
-    Given Ann holds plan/42 for 100 ms with the metadata
+    Given Ann holds plan/42 for 60 s with the metadata
       | host | build-7 |
     And Ann's lease on plan/42 has run out
     When Bea acquires plan/42 for 60 s

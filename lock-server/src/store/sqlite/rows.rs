@@ -17,7 +17,7 @@ pub(super) const NOW: &str = "CAST(round(unixepoch('now', 'subsec') * 1000) AS I
 pub(super) fn lock(row: &SqliteRow) -> Result<Lock, StoreError> {
     let standing = standing(row)?;
     Ok(Lock {
-        resource: Resource::stored(row.try_get("resource_type")?, row.try_get("resource_id")?),
+        resource: resource(row)?,
         owner: standing.owner,
         token: standing.token,
         acquired_at: standing.acquired_at,
@@ -27,6 +27,11 @@ pub(super) fn lock(row: &SqliteRow) -> Result<Lock, StoreError> {
         metadata: standing.metadata,
         now: Timestamp::from_micros(row.try_get("now")?),
     })
+}
+
+/// The resource that a row is about.
+pub(super) fn resource(row: &SqliteRow) -> Result<Resource, StoreError> {
+    Ok(Resource::stored(row.try_get("resource_type")?, row.try_get("resource_id")?))
 }
 
 /// The resource's row, in a row of all columns.
