@@ -35,7 +35,10 @@ pub enum StartError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The address cannot be listened on.
-    #[error("cannot listen on --listen {address}")]
+    #[error(
+        "cannot listen on --listen {address} (is another server running there? stop it, or give \
+         another address; port 0 takes a free one)"
+    )]
     Listen {
         /// The address.
         address: SocketAddr,

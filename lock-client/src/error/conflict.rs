@@ -40,7 +40,9 @@ impl fmt::Display for Conflict {
         if let Some(until) = &self.expire_time {
             write!(f, " until {until}")?;
         }
-        write!(f, " ({} s left)", self.remaining.as_millis().div_ceil(1000))
+        // Whole tenths: "1 s left" of half a second would be twice too much.
+        let tenths = self.remaining.as_millis().div_ceil(100);
+        write!(f, " ({}.{} s left)", tenths / 10, tenths % 10)
     }
 }
 
@@ -77,7 +79,7 @@ mod tests {
             retry_after: None,
             message: String::new(),
         };
-        let shown = "plan/it's \\u{202e}42 is held by émile \\u{7} (1 s left)";
+        let shown = "plan/it's \\u{202e}42 is held by émile \\u{7} (0.1 s left)";
         assert_eq!(conflict.to_string(), shown);
     }
 }

@@ -137,7 +137,7 @@ async fn a_conflict_names_the_holder() {
     let error = client.acquire(plan_a(), options()).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "plan/a is held by worker-7 since 2026-01-02T03:04:05Z until 2026-01-02T03:09:05Z (2 s left)"
+        "plan/a is held by worker-7 since 2026-01-02T03:04:05Z until 2026-01-02T03:09:05Z (1.5 s left)"
     );
     let TryAcquire::Held(conflict) = client.try_acquire(plan_a(), options()).await.unwrap() else {
         panic!("it is held");

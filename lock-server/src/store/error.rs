@@ -59,6 +59,9 @@ pub enum OpenError {
         #[source]
         source: StoreError,
     },
+    /// Postgres answers and has no such database.
+    #[error("the database {0} does not exist: make it first, for instance with createdb")]
+    Missing(String),
     /// The schema is not what this version needs.
     #[error("{0}")]
     Schema(String),

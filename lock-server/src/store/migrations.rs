@@ -76,6 +76,15 @@ pub(super) fn newest(migrator: &Migrator) -> i64 {
 /// Reads the newest migration that a database has seen.
 pub(super) const APPLIED: &str = "SELECT max(version) FROM lock_schema_migrations WHERE success";
 
+/// Logs that a schema was brought up to date. A new one is told apart: where
+/// locks were expected, it means that the URL is not the one that was meant.
+pub(super) fn note(before: Option<i64>, now: i64) {
+    match before {
+        None => tracing::info!(version = now, "this database is new: made the tables"),
+        Some(before) => tracing::info!(before, version = now, "brought the schema up to date"),
+    }
+}
+
 /// What to say of a schema that is behind.
 pub(super) fn behind(url: &str, found: Option<i64>, needed: i64) -> String {
     let found = match found {

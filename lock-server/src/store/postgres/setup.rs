@@ -93,6 +93,12 @@ impl Opening<'_> {
     }
 
     fn failed(&self, source: StoreError) -> OpenError {
+        const INVALID_CATALOG_NAME: &str = "3D000";
+        if let StoreError::Database(sqlx::Error::Database(error)) = &source
+            && error.code().as_deref() == Some(INVALID_CATALOG_NAME)
+        {
+            return OpenError::Missing(self.url.to_string());
+        }
         OpenError::Database { url: self.url.to_string(), source }
     }
 }
@@ -231,7 +237,10 @@ async fn migrate(
     let needed = migrations::newest(&migrator);
     let result = match options.migrate {
         _ if applied >= Some(needed) => Ok(()),
-        Migrate::Auto => run(&migrator, &mut connection).await.map_err(OpenError::Migrate),
+        Migrate::Auto => {
+            let done = run(&migrator, &mut connection).await.map_err(OpenError::Migrate);
+            done.inspect(|()| migrations::note(applied, needed))
+        }
         Migrate::Never => {
             Err(OpenError::Schema(migrations::behind(&options.url.to_string(), applied, needed)))
         }
@@ -252,7 +261,6 @@ async fn run(migrator: &Migrator, connection: &mut PgConnection) -> Result<(), M
         .await?;
     migrator.run_direct(None, &mut *transaction, false).await?;
     transaction.commit().await?;
-    tracing::info!(version = migrations::newest(migrator), "the schema is up to date");
     Ok(())
 }
 

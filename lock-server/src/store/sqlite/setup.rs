@@ -124,7 +124,9 @@ async fn migrate(writer: &mut SqliteConnection, options: &StoreOptions) -> Resul
         return Ok(());
     }
     match options.migrate {
-        Migrate::Auto => run(&migrator, writer).await,
+        Migrate::Auto => {
+            run(&migrator, writer).await.inspect(|()| migrations::note(applied, needed))
+        }
         // A database in memory is new every time: nobody could migrate it first.
         Migrate::Never if options.url.sqlite_path() == Some(None) => run(&migrator, writer).await,
         Migrate::Never => {
@@ -134,9 +136,7 @@ async fn migrate(writer: &mut SqliteConnection, options: &StoreOptions) -> Resul
 }
 
 async fn run(migrator: &Migrator, writer: &mut SqliteConnection) -> Result<(), OpenError> {
-    migrator.run_direct(None, writer, false).await.map_err(OpenError::Migrate)?;
-    tracing::info!(version = migrations::newest(migrator), "the schema is up to date");
-    Ok(())
+    migrator.run_direct(None, writer, false).await.map_err(OpenError::Migrate)
 }
 
 /// The newest migration that the file has seen.

@@ -57,9 +57,10 @@ the group gets TERM at once and KILL 200 ms later. Either way lockctl ends with
 has run out by the time of `fg`, the command ends without running another line.
 
 Each run has an owner of its own unless --owner names one; LOCKCTL_OWNER, which
-other commands read, does not count. If that owner holds the lock already, in another run say, nothing is run
-and lockctl ends with 75. With --reenter it goes on: the two then run at the same
-time, and the first to end gives the lock back under the other, which is ended.
+other commands read, does not count. If that owner holds the lock already, in
+another run say, nothing is run and lockctl ends with 75. With --reenter it goes
+on: the two then run at the same time, and the first to end gives the lock back
+under the other, which is ended.
 
 A lease that somebody else makes shorter meanwhile (lockctl renew --ttl) is
 noticed with the next renewal only, and the command may run past its end until
