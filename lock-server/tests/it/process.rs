@@ -186,3 +186,29 @@ async fn a_start_can_be_interrupted() {
     assert!(status.success(), "{status}: {}", server.output());
     drop(connection);
 }
+
+#[tokio::test]
+async fn a_postgres_without_the_database_says_how_to_make_it() {
+    let database = postgres::database().await;
+    let missing = format!("{}_missing", database.url());
+    for command in [&["--listen", "127.0.0.1:0"][..], &["migrate"]] {
+        let args = [command, &["--database-url", &missing]].concat();
+        run(&args, &[]).await.with(1).complains(&[&missing, "does not exist", "createdb"]);
+    }
+}
+
+/// Where locks were expected, a new database means a mistyped URL.
+#[tokio::test]
+async fn a_new_database_is_told_apart_from_a_known_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = postgres::database().await;
+    for url in [sqlite(&folder).as_str(), database.url()] {
+        for is_new in [true, false] {
+            let mut server = Serving::start(&["--database-url", url]).await;
+            server.keeps_locks_in(url).await;
+            let said = server.process.output().contains("this database is new");
+            assert_eq!(said, is_new, "{}", server.process.output());
+            server.process.kill();
+        }
+    }
+}
