@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use prost_types::Duration;
-use proto::lock::v1 as wire;
+use proto::lock::v1::{self as wire, session_request::Command as Asked};
 
 use crate::{
     answer::{Answer, Reply},
@@ -120,6 +120,9 @@ impl Draft {
                 let request = self.purge_stale();
                 let reply = world.ask(async |mut client| client.purge_stale(request).await).await?;
                 Ok(Reply::Purged(reply.purged_count))
+            }
+            "KeepAlive" if world.session.is_some() => {
+                world.exchange(Asked::KeepAlive(self.keep_alive())).await
             }
             "KeepAlive" => {
                 let reply = world.open_keep_alive().await.exchange(self.keep_alive()).await?;

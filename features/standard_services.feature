@@ -34,6 +34,8 @@ Feature: The standard services beside the locks
       | symbol                    |
       | lock.v1.LockService       |
       | lock.v1.AcquireRequest    |
+      | lock.v1.SessionResponse   |
+      | google.rpc.Status         |
       | google.rpc.ErrorInfo      |
       | google.rpc.BadRequest     |
       | google.rpc.RetryInfo      |

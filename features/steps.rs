@@ -8,4 +8,5 @@ mod locking;
 mod refusals;
 mod requests;
 mod servers;
+mod session;
 mod standard_services;

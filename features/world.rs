@@ -3,6 +3,7 @@
 
 mod callers;
 mod servers;
+mod session;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -19,6 +20,7 @@ use tokio::sync::mpsc;
 use tonic::{Status, Streaming, transport::Channel};
 use tonic_health::pb::HealthCheckResponse;
 
+pub(crate) use self::session::Session;
 use crate::answer::{Answer, Refusal, Reply, shown};
 
 /// No answer takes as long, whatever happens: a call without one hangs.
@@ -79,6 +81,8 @@ pub(crate) struct LockWorld {
     /// The pages of a list, as `plan/1, plan/2`.
     pub(crate) pages: Vec<String>,
     pub(crate) keep_alive: Option<KeepAlive>,
+    /// Where callers send their commands, when they do not call.
+    pub(crate) session: Option<Session>,
     pub(crate) health: Option<Streaming<HealthCheckResponse>>,
     /// The services that reflection told of, or why a server did not start.
     pub(crate) told: Vec<String>,

@@ -8,13 +8,18 @@ use prost::Message as _;
 
 const CONTRACTS: [&str; 1] = ["lock/v1/lock.proto"];
 
+/// What the contracts import and other crates have types for.
+const IMPORTS: [&str; 1] = ["google/rpc/status.proto"];
+
 fn main() -> Result<(), Box<dyn Error>> {
-    for contract in CONTRACTS {
-        println!("cargo::rerun-if-changed={contract}");
+    for file in CONTRACTS.iter().chain(&IMPORTS) {
+        println!("cargo::rerun-if-changed={file}");
     }
     let descriptors = protox::compile(CONTRACTS, ["."])?;
     let out = PathBuf::from(env::var("OUT_DIR")?).join("descriptors.bin");
     fs::write(out, descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        .extern_path(".google.rpc.Status", "::tonic_types::Status")
+        .compile_fds(descriptors)?;
     Ok(())
 }

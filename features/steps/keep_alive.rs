@@ -4,7 +4,7 @@ use cucumber::{gherkin::Step, given, then, when};
 use proto::{
     lock::v1::{
         KeepAliveLease, KeepAliveRequest, KeepAliveResponse, KeepAliveResult, Lock, LostLease,
-        Resource as WireResource, keep_alive_result::Outcome,
+        Resource as WireResource, keep_alive_result::Outcome, session_request::Command as Asked,
     },
     reason,
 };
@@ -32,8 +32,13 @@ fn leases(world: &LockWorld, step: &Step) -> Vec<KeepAliveLease> {
     pairs(step).map(lease).collect()
 }
 
-/// Sends a request on the open stream, or on a new one, and notes the answer.
+/// Sends a request on the open command stream, on the open stream of
+/// keep-alives, or on a new one, and notes the answer.
 async fn send(world: &mut LockWorld, request: KeepAliveRequest) {
+    if world.session.is_some() {
+        let answer = world.exchange(Asked::KeepAlive(request)).await;
+        return world.note(answer);
+    }
     if world.keep_alive.is_none() {
         world.open_keep_alive().await;
     }

@@ -1,6 +1,8 @@
-//! Callers ask the server that they talk to.
+//! Callers ask the server that they talk to, by calls or on a command stream.
 
-use proto::lock::v1::{self as wire, lock_service_client::LockServiceClient};
+use proto::lock::v1::{
+    self as wire, lock_service_client::LockServiceClient, session_request::Command as Asked,
+};
 use service_kit::testing::eventually;
 use tokio::{
     sync::mpsc,
@@ -26,6 +28,10 @@ impl LockWorld {
 
     /// Asks for a lock.
     pub(crate) async fn acquire(&mut self, request: wire::AcquireRequest) {
+        if self.session.is_some() {
+            let answer = self.exchange(Asked::Acquire(request)).await;
+            return self.note(answer);
+        }
         let answer = self.ask(async |mut client| client.acquire(request).await).await;
         self.note(answer.map(|reply| Reply::Acquired {
             lock: reply.lock.expect("a lock"),
@@ -35,12 +41,20 @@ impl LockWorld {
 
     /// Asks to renew.
     pub(crate) async fn renew(&mut self, request: wire::RenewRequest) {
+        if self.session.is_some() {
+            let answer = self.exchange(Asked::Renew(request)).await;
+            return self.note(answer);
+        }
         let answer = self.ask(async |mut client| client.renew(request).await).await;
         self.note(answer.map(|reply| Reply::Renewed(reply.lock.expect("a lock"))));
     }
 
     /// Asks to release.
     pub(crate) async fn release(&mut self, request: wire::ReleaseRequest) {
+        if self.session.is_some() {
+            let answer = self.exchange(Asked::Release(request)).await;
+            return self.note(answer);
+        }
         let answer = self.ask(async |mut client| client.release(request).await).await;
         self.note(answer.map(|reply| Reply::Released(reply.released)));
     }

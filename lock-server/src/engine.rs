@@ -1,20 +1,26 @@
 //! Carries out checked requests: bounds how many are under way, hands them to
 //! the store, and turns outcomes that are no success into errors.
 //!
-//! It keeps nothing that a lock depends on. Each request is a batch of its
-//! own, but for the leases of a keep-alive request, which are one batch.
+//! It keeps nothing that a lock depends on. Commands that arrive while the
+//! store is busy are carried out together: see [`batcher`].
 
 mod admission;
+mod batcher;
 mod readiness;
 mod sweeper;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use self::admission::Admission;
 pub(crate) use self::readiness::chain;
+use self::{
+    admission::{Admission, Place},
+    batcher::{Batcher, Job, Reply},
+};
 pub use self::{
+    batcher::{Answer, Answers, Done},
     readiness::watch_readiness,
     sweeper::{Sweeper, SweeperOptions},
 };
@@ -37,13 +43,15 @@ const LEASES_A_PLACE: usize = 64;
 #[derive(Debug)]
 pub struct LockEngine {
     store: Arc<dyn Store>,
+    batcher: Batcher,
     ttl: TtlPolicy,
     admission: Admission,
     stopping: CancellationToken,
 }
 
 impl LockEngine {
-    /// An engine on a store, with at most `max_queue` requests under way.
+    /// An engine on a store, with at most `max_queue` requests under way. Must
+    /// be called in a runtime.
     pub fn new(
         store: Arc<dyn Store>,
         ttl: TtlPolicy,
@@ -51,7 +59,8 @@ impl LockEngine {
         stopping: CancellationToken,
     ) -> Self {
         let admission = Admission::new(max_queue, stopping.clone());
-        Self { store, ttl, admission, stopping }
+        let batcher = Batcher::new(Arc::clone(&store));
+        Self { store, batcher, ttl, admission, stopping }
     }
 
     /// Limits and defaults of the time to live.
@@ -69,19 +78,45 @@ impl LockEngine {
         self.admission.empty().await;
     }
 
+    /// Puts a command in line. Its answer comes under the number given; the
+    /// commands that are submitted one after the other for one resource take
+    /// effect in that order.
+    ///
+    /// # Errors
+    /// When the server is stopping or overloaded; the command is not in line.
+    pub fn submit(
+        &self,
+        command: Command,
+        number: u64,
+        answers: &Answers,
+    ) -> Result<(), LockError> {
+        let place = self.admission.enter(1)?;
+        let reply = Reply::Numbered(number, answers.clone());
+        self.batcher.submit(Job { command, reply, place: Some(place), since: Instant::now() });
+        Ok(())
+    }
+
+    /// Carries out one command. It is in line when this returns; what is
+    /// returned waits for the answer.
+    ///
+    /// # Errors
+    /// When the server is stopping or overloaded, or the store is away.
+    pub fn carry_out(&self, command: Command) -> impl Future<Output = Answer> + Send + use<> {
+        let submitted = self.admission.enter(1).map(|place| {
+            let (sender, answer) = oneshot::channel();
+            let reply = Reply::One(sender);
+            self.batcher.submit(Job { command, reply, place: Some(place), since: Instant::now() });
+            answer
+        });
+        async move { submitted?.await.unwrap_or(Err(LockError::ShuttingDown)) }
+    }
+
     /// Grants a lock, or re-enters it (`true`).
     ///
     /// # Errors
     /// [`LockError::Conflict`] when another owner holds it.
     pub async fn acquire(&self, acquire: Acquire) -> Result<(Lock, bool), LockError> {
-        match self.one(Command::Acquire(acquire)).await? {
-            Outcome::Granted { lock, reentrant } => Ok((lock, reentrant)),
-            Outcome::Conflict { holder } => {
-                // Nobody can wait yet, so nobody does.
-                Err(LockError::Conflict { holder: Box::new(holder), queue_length: 0 })
-            }
-            other => unreachable!("an acquire came to {other:?}"),
-        }
+        acquired(self.carry_out(Command::Acquire(acquire)).await)
     }
 
     /// Sets the expiry of a live lease anew.
@@ -89,8 +124,7 @@ impl LockEngine {
     /// # Errors
     /// [`LockError::Expired`] or [`LockError::NotHeld`] when there is none.
     pub async fn renew(&self, renew: Renew) -> Result<Lock, LockError> {
-        let outcome = self.one(Command::Renew(renew.clone())).await?;
-        renewal(outcome, renew)
+        renewed(self.carry_out(Command::Renew(renew)).await)
     }
 
     /// Ends a lease: whether it was live.
@@ -98,47 +132,51 @@ impl LockEngine {
     /// # Errors
     /// [`LockError::NotHeld`] when another hold is live.
     pub async fn release(&self, release: Release) -> Result<bool, LockError> {
-        let Release { resource, owner, token } = release.clone();
-        match self.one(Command::Release(release)).await? {
-            Outcome::Released { ended } => Ok(ended),
-            Outcome::NotHeld { holder } => {
-                Err(LockError::NotHeld { resource, owner, token, holder })
-            }
-            other => unreachable!("a release came to {other:?}"),
-        }
+        released(self.carry_out(Command::Release(release)).await)
     }
 
-    /// Renews many leases: one result for each, in the same order.
+    /// Renews many leases: one result for each, in the same order. They are in
+    /// line when this returns; what is returned waits for the answers.
     ///
     /// # Errors
-    /// When none could be decided on.
-    pub async fn keep_alive(
+    /// When one could not be decided on: nothing is said of the others then.
+    pub fn keep_alive(
         &self,
         leases: Vec<Renew>,
-    ) -> Result<Vec<Result<Lock, LockError>>, LockError> {
-        if leases.is_empty() {
-            return Ok(Vec::new());
-        }
-        let _place = self.admission.enter(1 + leases.len() / LEASES_A_PLACE)?;
-        // The same lease twice is decided on once and answered twice: a store
-        // would have to carry out one after the other.
-        let mut places: HashMap<&Renew, usize> = HashMap::with_capacity(leases.len());
-        let mut commands = Vec::with_capacity(leases.len());
-        let asked: Vec<usize> = leases
-            .iter()
-            .map(|lease| {
-                *places.entry(lease).or_insert_with(|| {
-                    commands.push(Command::Renew(lease.clone()));
-                    commands.len() - 1
+    ) -> impl Future<Output = Result<Vec<Result<Lock, LockError>>, LockError>> + Send + use<> {
+        let place = match leases.len() {
+            0 => Ok(None),
+            count => self.admission.enter(1 + count / LEASES_A_PLACE).map(Some),
+        };
+        let submitted = place.map(|place| {
+            // The same lease twice is decided on once and answered twice.
+            let mut places: HashMap<&Renew, usize> = HashMap::with_capacity(leases.len());
+            let mut commands = Vec::with_capacity(leases.len());
+            let asked: Vec<usize> = leases
+                .iter()
+                .map(|lease| {
+                    *places.entry(lease).or_insert_with(|| {
+                        commands.push(Command::Renew(lease.clone()));
+                        commands.len() - 1
+                    })
                 })
-            })
-            .collect();
-        let outcomes = self.store.apply(&commands).await?;
-        Ok(asked
-            .into_iter()
-            .zip(&leases)
-            .map(|(place, lease)| renewal(outcomes[place].clone(), lease.clone()))
-            .collect())
+                .collect();
+            let (sender, answers) = mpsc::unbounded_channel();
+            let (since, count) = (Instant::now(), commands.len());
+            self.batcher.submit_all((0..).zip(commands).map(|(number, command)| Job {
+                command,
+                reply: Reply::Numbered(number, sender.clone()),
+                place: None,
+                since,
+            }));
+            (place, asked, answers, count)
+        });
+        async move {
+            let (_place, asked, answers, count) = submitted?;
+            let outcomes = gather(answers, count).await?;
+            let results = asked.into_iter().zip(leases);
+            Ok(results.map(|(at, lease)| renewal(outcomes[at].clone(), lease)).collect())
+        }
     }
 
     /// Frees all that an owner holds: how many live leases ended.
@@ -203,11 +241,62 @@ impl LockEngine {
         let _place = self.admission.enter(1)?;
         Ok(sweeper::purge_all(self.store.as_ref(), filter).await?)
     }
+}
 
-    async fn one(&self, command: Command) -> Result<Outcome, LockError> {
-        let _place = self.admission.enter(1)?;
-        let mut outcomes = self.store.apply(std::slice::from_ref(&command)).await?;
-        Ok(outcomes.pop().expect("a store answers each command"))
+/// The outcomes of numbered commands, by their numbers.
+async fn gather(
+    mut answers: mpsc::UnboundedReceiver<(u64, Answer)>,
+    count: usize,
+) -> Result<Vec<Outcome>, LockError> {
+    let mut outcomes = vec![None; count];
+    while let Some((number, answer)) = answers.recv().await {
+        if let Some(slot) = usize::try_from(number).ok().and_then(|at| outcomes.get_mut(at)) {
+            *slot = Some(answer?.outcome);
+        }
+    }
+    // Every sender is gone: all have answered, or the batches ended with the
+    // server.
+    outcomes.into_iter().collect::<Option<_>>().ok_or(LockError::ShuttingDown)
+}
+
+/// What an acquire came to: the lock, and whether it was held before.
+///
+/// # Errors
+/// [`LockError::Conflict`] when another owner holds it.
+pub fn acquired(answer: Answer) -> Result<(Lock, bool), LockError> {
+    match answer?.outcome {
+        Outcome::Granted { lock, reentrant } => Ok((lock, reentrant)),
+        Outcome::Conflict { holder } => {
+            // Nobody can wait yet, so nobody does.
+            Err(LockError::Conflict { holder: Box::new(holder), queue_length: 0 })
+        }
+        other => unreachable!("an acquire came to {other:?}"),
+    }
+}
+
+/// What a renewal came to: the lock.
+///
+/// # Errors
+/// [`LockError::Expired`] or [`LockError::NotHeld`] when there is no lease.
+pub fn renewed(answer: Answer) -> Result<Lock, LockError> {
+    match answer? {
+        Done { command: Command::Renew(renew), outcome } => renewal(outcome, renew),
+        other => unreachable!("a renewal came to {other:?}"),
+    }
+}
+
+/// What a release came to: whether the lease was live.
+///
+/// # Errors
+/// [`LockError::NotHeld`] when another hold is live.
+pub fn released(answer: Answer) -> Result<bool, LockError> {
+    match answer? {
+        Done { outcome: Outcome::Released { ended }, .. } => Ok(ended),
+        Done {
+            command: Command::Release(Release { resource, owner, token }),
+            outcome: Outcome::NotHeld { holder },
+        } => Err(LockError::NotHeld { resource, owner, token, holder }),
+        other => unreachable!("a release came to {other:?}"),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a caller is told when a request is not carried out.
 
+use std::sync::Arc;
+
 use crate::{
     domain::{FencingToken, Lock, OwnerId, Resource, Timestamp},
     store::StoreError,
@@ -51,7 +53,7 @@ pub enum LockError {
     Invalid(Vec<Violation>),
     /// The database was not reached, or what became of the request is unknown.
     #[error("the store is unavailable")]
-    StoreUnavailable(#[from] StoreError),
+    StoreUnavailable(#[source] Arc<StoreError>),
     /// This server is stopping.
     #[error("the server is stopping")]
     ShuttingDown,
@@ -63,6 +65,12 @@ pub enum LockError {
         /// Its value.
         value: usize,
     },
+}
+
+impl From<StoreError> for LockError {
+    fn from(error: StoreError) -> Self {
+        Self::StoreUnavailable(Arc::new(error))
+    }
 }
 
 /// A field of a request that is wrong.

@@ -1,12 +1,14 @@
 //! The gRPC side: messages become checked values, errors become statuses.
 
 mod check;
+mod commands;
 mod convert;
 mod health;
 mod keep_alive;
 mod lock_service;
 mod observe;
 mod page_token;
+mod session;
 mod status;
 
 use tonic::transport::server::{Router, Server};

@@ -50,6 +50,20 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// each command is then unknown.
     async fn apply(&self, commands: &[Command]) -> Result<Vec<Outcome>, StoreError>;
 
+    /// As [`Self::apply`], but leaves out what somebody else is working on, for
+    /// whom it would have to wait: such a command has no outcome, has had no
+    /// effect, and neither have those behind it for the same resource.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    async fn apply_now(&self, commands: &[Command]) -> Result<Vec<Option<Outcome>>, StoreError> {
+        let outcomes = self.apply(commands).await?;
+        Ok(outcomes.into_iter().map(Some).collect())
+    }
+
+    /// How commands are best put together for [`Self::apply_now`].
+    fn batching(&self) -> Batching;
+
     /// Frees at most `most` of an owner's locks, live or stale: how many rows
     /// were freed, and how many of them were live.
     ///
@@ -110,6 +124,18 @@ pub trait Store: fmt::Debug + Send + Sync {
     async fn close(&self);
 }
 
+/// How a store takes batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Batching {
+    /// How many at a time.
+    pub at_a_time: usize,
+    /// The most commands in one.
+    pub most: usize,
+    /// Which queue the commands of each kind are in ([`Command::kind`]). A batch
+    /// is formed of one queue, so kinds that cost less together share one.
+    pub queues: [usize; Command::KINDS],
+}
+
 /// What [`Store::release_owner`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Freed {
@@ -128,6 +154,9 @@ pub struct StoreOptions {
     pub migrate: Migrate,
     /// The most connections to Postgres.
     pub max_connections: u32,
+    /// How many batches of commands Postgres carries out at a time, each on a
+    /// connection of its own beside those.
+    pub batches: u32,
     /// After how long a statement counts as failed.
     pub timeout: Duration,
     /// After how long between reading the clock and writing the row a grant of

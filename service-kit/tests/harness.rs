@@ -165,6 +165,19 @@ async fn a_proxy_takes_a_server_away_and_brings_it_back() {
     waiting.await.unwrap();
     newcomer.await.unwrap();
 
+    proxy.mute().await;
+    let mut waiting = Box::pin(connection.execute("CREATE TABLE told ()"));
+    let created = async || {
+        let mut direct = PgConnection::connect(database.url()).await.unwrap();
+        let found = direct.fetch_one("SELECT to_regclass('told') IS NOT NULL").await.unwrap();
+        found.get::<bool, _>(0).then_some(())
+    };
+    tokio::select! {
+        _ = &mut waiting => panic!("nothing comes back"),
+        () = eventually("what was sent to arrive", SOON, created) => {}
+    }
+    drop(waiting);
+
     proxy.cut().await;
     assert!(connection.execute("SELECT 1").await.is_err());
     assert!(query(&url).await.is_err());

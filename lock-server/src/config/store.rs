@@ -63,6 +63,17 @@ pub struct StoreConfig {
     )]
     pub database_connections: u32,
 
+    /// How many batches of commands Postgres carries out at a time, each on a
+    /// connection of its own beside those, 1 to 64.
+    #[arg(
+        long,
+        global = true,
+        value_name = "COUNT",
+        default_value_t = 2,
+        env = "LOCK_SERVER_CONCURRENT_BATCHES"
+    )]
+    pub concurrent_batches: u32,
+
     /// Whether a proxy such as PgBouncer stands before Postgres and lends
     /// connections for a transaction at a time. auto finds out at start.
     #[arg(
@@ -91,6 +102,7 @@ impl StoreConfig {
             url,
             migrate: self.migrate,
             max_connections: self.database_connections,
+            batches: self.concurrent_batches,
             timeout: self.store_timeout,
             max_stall: MAX_STALL,
         })
@@ -107,6 +119,10 @@ impl StoreConfig {
         if !(1..=10_000).contains(&self.database_connections) {
             let problem = format!("is {}; 1 to 10000 are right", self.database_connections);
             return Err(ConfigError::range("database-connections", problem));
+        }
+        if !(1..=64).contains(&self.concurrent_batches) {
+            let problem = format!("is {}; 1 to 64 are right", self.concurrent_batches);
+            return Err(ConfigError::range("concurrent-batches", problem));
         }
         Ok(())
     }

@@ -85,6 +85,18 @@ pub enum Outcome {
 }
 
 impl Command {
+    /// How many kinds of commands there are.
+    pub const KINDS: usize = 3;
+
+    /// Which kind this is: a number below [`Self::KINDS`].
+    pub fn kind(&self) -> usize {
+        match self {
+            Self::Acquire(_) => 0,
+            Self::Renew(_) => 1,
+            Self::Release(_) => 2,
+        }
+    }
+
     /// What the command is about.
     pub fn resource(&self) -> &Resource {
         match self {

@@ -1,7 +1,9 @@
 //! The bound on requests that are under way: past it callers are told to come
 //! back, instead of filling memory.
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::LockError;
@@ -9,25 +11,32 @@ use crate::error::LockError;
 /// Places for requests.
 #[derive(Debug)]
 pub(super) struct Admission {
-    places: Semaphore,
+    places: Arc<Semaphore>,
     most: usize,
     stopping: CancellationToken,
 }
 
+/// What a request takes of the bound, for as long as this is kept.
+#[derive(Debug)]
+pub(super) struct Place {
+    _permit: OwnedSemaphorePermit,
+}
+
 impl Admission {
     pub(super) fn new(most: usize, stopping: CancellationToken) -> Self {
-        Self { places: Semaphore::new(most), most, stopping }
+        Self { places: Arc::new(Semaphore::new(most)), most, stopping }
     }
 
-    /// Takes places for a request, for as long as what is returned is kept. A
-    /// request that is larger than the bound takes all of it.
-    pub(super) fn enter(&self, places: usize) -> Result<SemaphorePermit<'_>, LockError> {
+    /// Takes places for a request. One that is larger than the bound takes all
+    /// of it.
+    pub(super) fn enter(&self, places: usize) -> Result<Place, LockError> {
         if self.stopping.is_cancelled() {
             return Err(LockError::ShuttingDown);
         }
         let places = u32::try_from(places.min(self.most)).unwrap_or(u32::MAX);
         let full = LockError::Overloaded { limit: "--max-queue", value: self.most };
-        self.places.try_acquire_many(places).map_err(|_full| full)
+        let permit = Arc::clone(&self.places).try_acquire_many_owned(places);
+        permit.map(|permit| Place { _permit: permit }).map_err(|_full| full)
     }
 
     /// Waits until nobody has a place.

@@ -1,7 +1,7 @@
 //! Checks a request field by field and notes everything that is wrong with it,
 //! so that a caller hears of it all at once.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt::Display};
 
 use proto::lock::v1 as wire;
 
@@ -43,37 +43,38 @@ impl Check {
         self.violations.push(Violation { field: field.into(), description: description.into() });
     }
 
-    fn noted<T>(&mut self, field: &str, checked: Result<T, String>) -> Option<T> {
-        checked.map_err(|description| self.wrong(field, description)).ok()
+    /// The field's name is written out only when something is wrong with it.
+    fn noted<T>(&mut self, field: impl Display, checked: Result<T, String>) -> Option<T> {
+        checked.map_err(|description| self.wrong(field.to_string(), description)).ok()
     }
 
     /// A resource that must be there.
     pub(super) fn resource(
         &mut self,
-        field: &str,
+        field: impl Display + Copy,
         resource: Option<&wire::Resource>,
     ) -> Option<Resource> {
         let Some(wire::Resource { r#type, id }) = resource else {
-            self.wrong(field, "is missing; a resource has a type and an id");
+            self.wrong(field.to_string(), "is missing; a resource has a type and an id");
             return None;
         };
-        let kind = self.noted(&format!("{field}.type"), ResourceType::parse(r#type));
+        let kind = self.noted(format_args!("{field}.type"), ResourceType::parse(r#type));
         // The id is checked even when the type is wrong: all at once.
         let any = || ResourceType::stored(String::new());
         let resource = self.noted(
-            &format!("{field}.id"),
+            format_args!("{field}.id"),
             Resource::parse_id(kind.clone().unwrap_or_else(any), id),
         );
         kind.and(resource)
     }
 
     /// An owner that must be there.
-    pub(super) fn owner(&mut self, field: &str, owner: &str) -> Option<OwnerId> {
+    pub(super) fn owner(&mut self, field: impl Display, owner: &str) -> Option<OwnerId> {
         self.noted(field, OwnerId::parse(owner))
     }
 
     /// A token that must be there.
-    pub(super) fn token(&mut self, field: &str, token: u64) -> Option<FencingToken> {
+    pub(super) fn token(&mut self, field: impl Display, token: u64) -> Option<FencingToken> {
         let checked =
             FencingToken::new(token).ok_or("is 0; a token is the number that the grant came with");
         self.noted(field, checked.map_err(str::to_owned))

@@ -19,19 +19,11 @@ use proto::lock::v1 as wire;
 use tonic::{Status, Streaming};
 
 use super::{
-    check::Check,
-    convert,
+    commands, convert,
     observe::{Subject, observe},
     status,
 };
-use crate::{
-    domain::{Lock, Renew},
-    engine::LockEngine,
-    error::LockError,
-};
-
-/// The most leases in one request.
-pub(super) const MOST_LEASES: usize = 10_000;
+use crate::{domain::Lock, engine::LockEngine, error::LockError};
 
 pub(super) type Responses =
     Pin<Box<dyn Stream<Item = Result<wire::KeepAliveResponse, Status>> + Send>>;
@@ -64,74 +56,45 @@ async fn next(
     let leases = request.leases.len();
     let first = request.leases.first();
     let subject = first.map_or_else(Subject::default, |lease| {
-        Subject::default().resource(lease.resource.as_ref()).owner(&lease.owner_id)
+        Subject::of(lease.resource.as_ref(), &lease.owner_id)
     });
     let answered = observe("KeepAlive", subject, async {
         let response = answer(engine, request).await?;
-        let is_lost = |result: &&wire::KeepAliveResult| {
-            matches!(result.outcome, Some(wire::keep_alive_result::Outcome::Lost(_)))
-        };
-        let lost = response.results.iter().filter(is_lost).count();
-        tracing::Span::current().record("leases", leases).record("lost", lost);
+        tracing::Span::current().record("leases", leases).record("lost", lost(&response));
         Ok(response)
     });
     answered.await.map(|response| Some(response.into_inner()))
 }
 
-async fn answer(
+/// The answer to one request, of either stream. Its leases are in line when this
+/// returns.
+pub(super) fn answer(
     engine: &LockEngine,
     request: wire::KeepAliveRequest,
-) -> Result<wire::KeepAliveResponse, LockError> {
-    let leases = leases(engine, &request)?;
-    let results = engine.keep_alive(leases).await?;
-    let results = request
-        .leases
-        .into_iter()
-        .zip(results)
-        .map(|(asked, result)| wire::KeepAliveResult {
-            resource: asked.resource,
-            fencing_token: asked.fencing_token,
-            outcome: Some(outcome(result)),
-        })
-        .collect();
-    Ok(wire::KeepAliveResponse { results })
-}
-
-/// The leases of a request, checked.
-fn leases(engine: &LockEngine, request: &wire::KeepAliveRequest) -> Result<Vec<Renew>, LockError> {
-    let mut check = Check::default();
-    let count = request.leases.len();
-    if count > MOST_LEASES {
-        check.wrong(
-            "leases",
-            format!("has {count} entries; at most {MOST_LEASES} are allowed in one request"),
-        );
-        // They are not looked at: that would be more work than is allowed.
-        return check.finish_with(None);
+) -> impl Future<Output = Result<wire::KeepAliveResponse, LockError>> + Send + use<> {
+    let results = commands::leases(engine.ttl(), &request).map(|leases| engine.keep_alive(leases));
+    async move {
+        let results = results?.await?;
+        let results = request
+            .leases
+            .into_iter()
+            .zip(results)
+            .map(|(asked, result)| wire::KeepAliveResult {
+                resource: asked.resource,
+                fencing_token: asked.fencing_token,
+                outcome: Some(outcome(result)),
+            })
+            .collect();
+        Ok(wire::KeepAliveResponse { results })
     }
-    let ttl = check.ttl("ttl", request.ttl.as_ref(), engine.ttl().limits());
-    let leases: Option<Vec<_>> = request
-        .leases
-        .iter()
-        .enumerate()
-        .map(|(at, lease)| self::lease(&mut check, at, lease, ttl))
-        // Not straight into an option, which would end at the first wrong one.
-        .collect::<Vec<_>>()
-        .into_iter()
-        .collect();
-    check.finish_with(leases)
 }
 
-fn lease(
-    check: &mut Check,
-    at: usize,
-    lease: &wire::KeepAliveLease,
-    ttl: Option<crate::domain::Span>,
-) -> Option<Renew> {
-    let resource = check.resource(&format!("leases[{at}].resource"), lease.resource.as_ref());
-    let owner = check.owner(&format!("leases[{at}].owner_id"), &lease.owner_id);
-    let token = check.token(&format!("leases[{at}].fencing_token"), lease.fencing_token);
-    Some(Renew { resource: resource?, owner: owner?, token: token?, ttl })
+/// How many leases are lost, by an answer.
+fn lost(response: &wire::KeepAliveResponse) -> usize {
+    let is_lost = |result: &&wire::KeepAliveResult| {
+        matches!(result.outcome, Some(wire::keep_alive_result::Outcome::Lost(_)))
+    };
+    response.results.iter().filter(is_lost).count()
 }
 
 fn outcome(result: Result<Lock, LockError>) -> wire::keep_alive_result::Outcome {

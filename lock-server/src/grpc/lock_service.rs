@@ -8,16 +8,14 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     check::Check,
-    convert,
+    commands, convert,
     keep_alive::{self, Responses},
     observe::{Subject, observe},
     page_token,
+    session::Session,
 };
 use crate::{
-    domain::{
-        Acquire, FencingToken, ListFilter, OwnerId, Release, Renew, Resource, ResourceType,
-        StaleFilter, Timestamp,
-    },
+    domain::{ListFilter, OwnerId, Resource, ResourceType, StaleFilter, Timestamp},
     engine::LockEngine,
     error::LockError,
 };
@@ -44,10 +42,10 @@ impl LockService for LockApi {
         request: Request<wire::AcquireRequest>,
     ) -> Reply<wire::AcquireResponse> {
         let request = request.into_inner();
-        let subject =
-            Subject::default().resource(request.resource.as_ref()).owner(&request.owner_id);
+        let subject = Subject::of(request.resource.as_ref(), &request.owner_id);
         observe("Acquire", subject, async {
-            let (lock, reentrant) = self.engine.acquire(self.acquire_command(request)?).await?;
+            let (lock, reentrant) =
+                self.engine.acquire(commands::acquire(self.engine.ttl(), request)?).await?;
             Ok(wire::AcquireResponse { lock: Some(convert::lock(lock)), reentrant })
         })
         .await
@@ -55,10 +53,9 @@ impl LockService for LockApi {
 
     async fn renew(&self, request: Request<wire::RenewRequest>) -> Reply<wire::RenewResponse> {
         let request = request.into_inner();
-        let subject =
-            Subject::default().resource(request.resource.as_ref()).owner(&request.owner_id);
+        let subject = Subject::of(request.resource.as_ref(), &request.owner_id);
         observe("Renew", subject, async {
-            let lock = self.engine.renew(self.renew_command(&request)?).await?;
+            let lock = self.engine.renew(commands::renew(self.engine.ttl(), &request)?).await?;
             Ok(wire::RenewResponse { lock: Some(convert::lock(lock)) })
         })
         .await
@@ -69,10 +66,9 @@ impl LockService for LockApi {
         request: Request<wire::ReleaseRequest>,
     ) -> Reply<wire::ReleaseResponse> {
         let request = request.into_inner();
-        let subject =
-            Subject::default().resource(request.resource.as_ref()).owner(&request.owner_id);
+        let subject = Subject::of(request.resource.as_ref(), &request.owner_id);
         observe("Release", subject, async {
-            let released = self.engine.release(release_command(&request)?).await?;
+            let released = self.engine.release(commands::release(&request)?).await?;
             Ok(wire::ReleaseResponse { released })
         })
         .await
@@ -83,7 +79,7 @@ impl LockService for LockApi {
         request: Request<wire::ReleaseAllRequest>,
     ) -> Reply<wire::ReleaseAllResponse> {
         let request = request.into_inner();
-        observe("ReleaseAll", Subject::default().owner(&request.owner_id), async {
+        observe("ReleaseAll", Subject::of(None, &request.owner_id), async {
             let mut check = Check::default();
             let owner = check.owner("owner_id", &request.owner_id);
             let owner = check.finish_with(owner)?;
@@ -98,7 +94,7 @@ impl LockService for LockApi {
         request: Request<wire::GetLockRequest>,
     ) -> Reply<wire::GetLockResponse> {
         let request = request.into_inner();
-        let subject = Subject::default().resource(request.resource.as_ref());
+        let subject = Subject::of(request.resource.as_ref(), "");
         observe("GetLock", subject, async {
             let mut check = Check::default();
             let resource = check.resource("resource", request.resource.as_ref());
@@ -149,32 +145,18 @@ impl LockService for LockApi {
         let responses = keep_alive::responses(Arc::clone(&self.engine), request.into_inner());
         Ok(Response::new(responses))
     }
+
+    type SessionStream = Session;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<wire::SessionRequest>>,
+    ) -> Reply<Self::SessionStream> {
+        Ok(Response::new(Session::new(Arc::clone(&self.engine), request.into_inner())))
+    }
 }
 
 impl LockApi {
-    fn acquire_command(&self, request: wire::AcquireRequest) -> Result<Acquire, LockError> {
-        let mut check = Check::default();
-        let resource = check.resource("resource", request.resource.as_ref());
-        let owner = check.owner("owner_id", &request.owner_id);
-        let ttl = check.ttl("ttl", request.ttl.as_ref(), self.engine.ttl().limits());
-        let metadata = check.metadata(request.metadata);
-        let command = resource.zip(owner).zip(metadata).map(|((resource, owner), metadata)| {
-            let ttl = ttl.unwrap_or_else(|| self.engine.ttl().default_for(resource.kind()));
-            Acquire { resource, owner, ttl, metadata }
-        });
-        check.finish_with(command)
-    }
-
-    fn renew_command(&self, request: &wire::RenewRequest) -> Result<Renew, LockError> {
-        let mut check = Check::default();
-        let held = held(&mut check, request.resource.as_ref(), &request.owner_id);
-        let token = check.token("fencing_token", request.fencing_token);
-        let ttl = check.ttl("ttl", request.ttl.as_ref(), self.engine.ttl().limits());
-        let command =
-            held.zip(token).map(|((resource, owner), token)| Renew { resource, owner, token, ttl });
-        check.finish_with(command)
-    }
-
     async fn list(
         &self,
         request: wire::ListLocksRequest,
@@ -238,27 +220,7 @@ impl LockApi {
     }
 }
 
-fn release_command(request: &wire::ReleaseRequest) -> Result<Release, LockError> {
-    let mut check = Check::default();
-    let held = held(&mut check, request.resource.as_ref(), &request.owner_id);
-    let token: Option<FencingToken> =
-        request.fencing_token.and_then(|token| check.token("fencing_token", token));
-    let command = held.map(|(resource, owner)| Release { resource, owner, token });
-    check.finish_with(command)
-}
-
 /// The resource in a cursor.
 fn resource(kind: &str, id: &str) -> Option<Resource> {
     Resource::parse_id(ResourceType::parse(kind).ok()?, id).ok()
-}
-
-/// What is held, and by whom.
-fn held(
-    check: &mut Check,
-    resource: Option<&wire::Resource>,
-    owner: &str,
-) -> Option<(Resource, OwnerId)> {
-    let resource = check.resource("resource", resource);
-    let owner = check.owner("owner_id", owner);
-    resource.zip(owner)
 }

@@ -1,16 +1,22 @@
-//! One span for each request: the method, what it is about, who asked, what
-//! came of it and how long it took. Never a whole payload, never a secret.
+//! One span for each request, for those who want to see every request: the
+//! method, what it is about, who asked, what came of it and how long it took.
+//! Never a whole payload, never a secret.
+//!
+//! At the usual level no request makes a span, because to write one costs as
+//! much as to answer. Failures of the service are logged at every level, with
+//! the same words.
 
 use std::fmt;
 
 use tokio::time::Instant;
 use tonic::{Response, Status};
-use tracing::{Instrument as _, field::Empty};
+use tracing::{Instrument as _, Level, Span, field::Empty};
 
 use super::status;
 use crate::{domain::quote, engine::chain, error::LockError};
 
-/// What a request is about, as the caller sent it.
+/// What a request is about, as the caller sent it: nothing, when no span is
+/// made of it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Subject {
     resource: Option<String>,
@@ -18,16 +24,13 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    /// A resource, where the request names one.
-    pub(super) fn resource(mut self, resource: Option<&proto::lock::v1::Resource>) -> Self {
-        self.resource = resource.map(ToString::to_string);
-        self
-    }
-
-    /// An owner.
-    pub(super) fn owner(mut self, owner: &str) -> Self {
-        self.owner = Some(owner.to_owned());
-        self
+    /// A resource, where the request names one, and an owner, where it is not
+    /// empty.
+    pub(super) fn of(resource: Option<&proto::lock::v1::Resource>, owner: &str) -> Self {
+        Self {
+            resource: resource.map(ToString::to_string),
+            owner: Some(owner.to_owned()).filter(|owner| !owner.is_empty()),
+        }
     }
 }
 
@@ -49,7 +52,25 @@ pub(super) async fn observe<T>(
     subject: Subject,
     work: impl Future<Output = Result<T, LockError>>,
 ) -> Result<Response<T>, Status> {
-    let span = tracing::info_span!(
+    let started = Instant::now();
+    let span = if tracing::enabled!(Level::DEBUG) { span(rpc, &subject) } else { Span::none() };
+    async {
+        let result = work.await;
+        let answered = result.as_ref().map(|_| ());
+        let span = Span::current();
+        if span.is_none() && answered.is_err_and(is_failure) {
+            self::span(rpc, &subject).in_scope(|| note(answered, started));
+        } else {
+            note(answered, started);
+        }
+        result.map(Response::new).map_err(|error| status::status(&error))
+    }
+    .instrument(span)
+    .await
+}
+
+fn span(rpc: &'static str, subject: &Subject) -> Span {
+    tracing::info_span!(
         "request",
         rpc,
         resource = %Shown(subject.resource.as_deref()),
@@ -58,29 +79,42 @@ pub(super) async fn observe<T>(
         leases = Empty,
         lost = Empty,
         duration_us = Empty,
-    );
-    let started = Instant::now();
-    async move {
-        let result = work.await;
-        let outcome = result.as_ref().map_or_else(status::reason, |_| "OK");
-        let span = tracing::Span::current();
-        span.record("outcome", outcome);
-        span.record("duration_us", u64::try_from(started.elapsed().as_micros()).unwrap_or(0));
-        note(&result);
-        result.map(Response::new).map_err(|error| status::status(&error))
-    }
-    .instrument(span)
-    .await
+    )
 }
 
 /// Logs what became of a request: failures of the service as warnings, the
 /// rest for those who want to see every request.
-fn note<T>(result: &Result<T, LockError>) {
-    match result {
+fn note(answered: Result<(), &LockError>, started: Instant) {
+    let span = Span::current();
+    span.record("outcome", answered.map_or_else(status::reason, |()| "OK"));
+    span.record("duration_us", u64::try_from(started.elapsed().as_micros()).unwrap_or(0));
+    match answered {
         Err(LockError::StoreUnavailable(error)) => {
             tracing::warn!(error = %chain(error), "the store did not carry out a request");
         }
         Err(error @ LockError::Overloaded { .. }) => tracing::warn!(%error, "refused a request"),
         _ => tracing::debug!("answered a request"),
+    }
+}
+
+/// Whether it is the service that failed, and not the request.
+fn is_failure(error: &LockError) -> bool {
+    matches!(error, LockError::StoreUnavailable(_) | LockError::Overloaded { .. })
+}
+
+/// Notes what became of a command on a session.
+pub(super) fn note_command(request_id: u64, error: Option<&LockError>) {
+    match error {
+        Some(LockError::StoreUnavailable(error)) => {
+            tracing::warn!(rpc = "Session", request_id, error = %chain(error),
+                "the store did not carry out a command");
+        }
+        Some(error @ LockError::Overloaded { .. }) => {
+            tracing::warn!(rpc = "Session", request_id, %error, "refused a command");
+        }
+        error => {
+            let outcome = error.map_or("OK", status::reason);
+            tracing::debug!(rpc = "Session", request_id, outcome, "answered a command");
+        }
     }
 }

@@ -105,13 +105,18 @@ impl Loan<'_> {
     }
 
     /// Closes the connection and discards those that are idle, unless the
-    /// database only refused what it was asked and is well itself.
-    pub(super) fn failed(self, error: &sqlx::Error) {
+    /// database only refused what it was asked and is well itself. Whether the
+    /// connection is closed.
+    pub(super) fn failed(self, error: &sqlx::Error) -> bool {
         match error {
             sqlx::Error::Database(database) if !ends_the_session(database.code().as_deref()) => {
                 self.give_back();
+                false
             }
-            _ => self.connections.discard(),
+            _ => {
+                self.connections.discard();
+                true
+            }
         }
     }
 }

@@ -8,6 +8,9 @@ pub enum StoreError {
     /// The database answered with an error, or not at all.
     #[error("the database failed")]
     Database(#[source] sqlx::Error),
+    /// SQLite answered with an error.
+    #[error("the database failed")]
+    Sqlite(#[source] rusqlite::Error),
     /// No answer within the time allowed.
     #[error("the database did not answer within {}", humantime::format_duration(*.0))]
     Timeout(Duration),
@@ -17,6 +20,9 @@ pub enum StoreError {
     /// The store has been closed.
     #[error("the store is closed")]
     Closed,
+    /// This program failed while it worked on the commands.
+    #[error("the server failed while it carried out the commands")]
+    Aborted,
 }
 
 /// The database cannot be used as it is.
@@ -79,15 +85,33 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
 impl StoreError {
     /// Whether the database gave up on the statement so that another one could
     /// go on; the statement did nothing and may be sent again.
     pub(crate) fn gave_way(&self) -> bool {
         const SERIALIZATION_FAILURE: &str = "40001";
         const DEADLOCK_DETECTED: &str = "40P01";
-        let Self::Database(sqlx::Error::Database(error)) = self else { return false };
-        error
-            .code()
+        self.code()
             .is_some_and(|code| matches!(code.as_ref(), SERIALIZATION_FAILURE | DEADLOCK_DETECTED))
+    }
+
+    /// Whether a row was locked by somebody else for longer than it was waited
+    /// for; the statement did nothing and may be sent again.
+    pub(crate) fn met_a_locked_row(&self) -> bool {
+        const LOCK_NOT_AVAILABLE: &str = "55P03";
+        self.code().is_some_and(|code| code == LOCK_NOT_AVAILABLE)
+    }
+
+    fn code(&self) -> Option<std::borrow::Cow<'_, str>> {
+        match self {
+            Self::Database(sqlx::Error::Database(error)) => error.code(),
+            _ => None,
+        }
     }
 }

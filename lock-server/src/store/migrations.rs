@@ -32,10 +32,22 @@ impl fmt::Display for Migrate {
 /// engines.
 type Script = (i64, &'static str, &'static str);
 
-const POSTGRES: [Script; 1] =
-    [(1, "locks", include_str!("../../../migrations/lock/postgres/0001_locks.sql"))];
-const SQLITE: [Script; 1] =
-    [(1, "locks", include_str!("../../../migrations/lock/sqlite/0001_locks.sql"))];
+const POSTGRES: [Script; 2] = [
+    (1, "locks", include_str!("../../../migrations/lock/postgres/0001_locks.sql")),
+    (
+        2,
+        "in_place_updates",
+        include_str!("../../../migrations/lock/postgres/0002_in_place_updates.sql"),
+    ),
+];
+const SQLITE: [Script; 2] = [
+    (1, "locks", include_str!("../../../migrations/lock/sqlite/0001_locks.sql")),
+    (
+        2,
+        "in_place_updates",
+        include_str!("../../../migrations/lock/sqlite/0002_in_place_updates.sql"),
+    ),
+];
 
 /// Where an engine notes which migrations it has seen. Not sqlx's default, so
 /// that two services may share a database.

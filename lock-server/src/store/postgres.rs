@@ -4,9 +4,14 @@
 //! # One statement, one decision
 //!
 //! Each kind of command is one statement over arrays, so that a batch of one
-//! kind is one round trip and one commit, whatever its size. Every statement takes its row locks
-//! ordered by resource: batches of several servers wait for each other, they
-//! do not deadlock.
+//! kind is one round trip and one commit, whatever its size. Every statement
+//! takes its row locks ordered by resource: batches of several servers wait for
+//! each other, they do not deadlock.
+//!
+//! Batches have connections of their own, one for each that may be under way,
+//! and give up on a row that somebody has locked after a moment: the batch is
+//! then carried out without it, and the command that it is about alone, on
+//! one of the other connections, with more patience.
 //!
 //! # The clock
 //!
@@ -41,28 +46,55 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::{Connection as _, postgres::PgRow};
 
-use super::{Freed, Store, StoreError, connections::Connections};
+use super::{Batching, Freed, Store, StoreError, connections::Connections};
 use crate::domain::{
     Command, ListFilter, Lock, LockPage, Outcome, OwnerId, Resource, Span, StaleFilter, StalePage,
     Timestamp,
 };
 
+/// The most commands in a batch. More would make each wait for the others
+/// longer and cost hardly less.
+const MOST_IN_A_BATCH: usize = 512;
+
 /// Locks in Postgres.
 #[derive(Debug)]
 pub struct PostgresStore {
     connections: Connections,
-    /// How a transaction begins behind a transaction-pooling proxy; none where
+    /// Those that batches of commands are carried out on.
+    for_batches: Connections,
+    /// How many batches at a time.
+    batches: u32,
+    /// How transactions begin behind a transaction-pooling proxy; none where
     /// there is no such proxy.
-    pooled: Option<String>,
+    pooled: Option<Pooled>,
     timeout: Duration,
     max_stall: Span,
     /// The acquire statement, which differs by what the database can tell of
     /// its timeline.
     acquire_sql: String,
+    release_and_acquire_sql: String,
     renew_sql: String,
     /// As `renew_sql`, leaving out what others work on.
     renew_or_skip_sql: String,
+    standing_sql: String,
     timeline: epoch::Timeline,
+}
+
+/// How a transaction begins behind a transaction-pooling proxy.
+#[derive(Debug)]
+struct Pooled {
+    any: String,
+    /// One that carries out a batch.
+    batch: String,
+}
+
+/// What a statement is run for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum For {
+    /// A batch, which nobody may hold up.
+    Batch,
+    /// Anything else.
+    One,
 }
 
 type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
@@ -71,21 +103,29 @@ impl PostgresStore {
     /// Runs one statement and commits: its rows. In time, or not at all as far
     /// as the caller can tell.
     async fn run(&self, query: Query<'_>) -> Result<Vec<PgRow>, StoreError> {
-        match tokio::time::timeout(self.timeout, self.run_in_time(query)).await {
+        self.run_for(For::One, query).await
+    }
+
+    async fn run_for(&self, what: For, query: Query<'_>) -> Result<Vec<PgRow>, StoreError> {
+        match tokio::time::timeout(self.timeout, self.run_in_time(what, query)).await {
             Ok(result) => result,
             Err(_elapsed) => {
-                // What was on loan is closed; its neighbours are most likely
-                // as dead.
-                self.connections.discard();
+                self.is_gone();
                 Err(StoreError::Timeout(self.timeout))
             }
         }
     }
 
-    async fn run_in_time(&self, query: Query<'_>) -> Result<Vec<PgRow>, StoreError> {
-        let mut loan = self.connections.borrow().await?;
+    async fn run_in_time(&self, what: For, query: Query<'_>) -> Result<Vec<PgRow>, StoreError> {
+        let mut loan = match what {
+            For::Batch => self.for_batches.borrow().await?,
+            For::One => self.connections.borrow().await?,
+        };
         let result = match &self.pooled {
-            Some(begin) => pooler::run(&mut loan, begin, query).await,
+            Some(Pooled { any, batch }) => {
+                let begin = if what == For::Batch { batch } else { any };
+                pooler::run(&mut loan, begin, query).await
+            }
             None => query.fetch_all(&mut *loan).await,
         };
         match result {
@@ -94,10 +134,33 @@ impl PostgresStore {
                 Ok(rows)
             }
             Err(error) => {
-                loan.failed(&error);
+                if loan.failed(&error) {
+                    self.is_gone();
+                }
                 Err(error.into())
             }
         }
+    }
+
+    /// What is on loan is closed by who has it; its neighbours are most likely
+    /// as dead, whichever set they are in.
+    fn is_gone(&self) {
+        self.connections.discard();
+        self.for_batches.discard();
+    }
+
+    async fn apply_in_time(
+        &self,
+        what: For,
+        commands: &[Command],
+    ) -> Result<Vec<Option<Outcome>>, StoreError> {
+        // Each statement has its time; a batch of several has no more in all.
+        tokio::time::timeout(self.timeout, self.apply_batch(what, commands)).await.unwrap_or_else(
+            |_elapsed| {
+                self.is_gone();
+                Err(StoreError::Timeout(self.timeout))
+            },
+        )
     }
 }
 
@@ -108,13 +171,21 @@ impl Store for PostgresStore {
     }
 
     async fn apply(&self, commands: &[Command]) -> Result<Vec<Outcome>, StoreError> {
-        // Each statement has its time; a batch of several has no more in all.
-        tokio::time::timeout(self.timeout, self.apply_batch(commands)).await.unwrap_or_else(
-            |_elapsed| {
-                self.connections.discard();
-                Err(StoreError::Timeout(self.timeout))
-            },
-        )
+        let outcomes = self.apply_in_time(For::One, commands).await?;
+        outcomes.into_iter().collect::<Option<_>>().ok_or(StoreError::Contended)
+    }
+
+    async fn apply_now(&self, commands: &[Command]) -> Result<Vec<Option<Outcome>>, StoreError> {
+        self.apply_in_time(For::Batch, commands).await
+    }
+
+    fn batching(&self) -> Batching {
+        Batching {
+            at_a_time: self.batches as usize,
+            // Grants and releases share a statement.
+            queues: [0, 1, 0],
+            most: MOST_IN_A_BATCH,
+        }
     }
 
     async fn release_owner(&self, owner: &OwnerId, most: u32) -> Result<Freed, StoreError> {
@@ -156,6 +227,7 @@ impl Store for PostgresStore {
     }
 
     async fn close(&self) {
+        self.for_batches.close().await;
         self.connections.close().await;
     }
 }

@@ -1,11 +1,12 @@
 //! Locks in a SQLite file: the embedded default. One command and no set-up
 //! gives a durable server on one machine.
 //!
-//! One connection writes; a batch is a `BEGIN IMMEDIATE` transaction, or some
-//! where it is large, so that nothing changes between reading a row and writing it, and the rules
-//! run as Rust ([`crate::domain::decide`]). Other connections read meanwhile,
-//! which the write-ahead log allows. `synchronous = FULL` puts every commit on
-//! disk before it is acknowledged.
+//! One thread writes, on one connection: a batch is handed to it as a whole and
+//! is a `BEGIN IMMEDIATE` transaction, or some where it is large, so that
+//! nothing changes between reading a row and writing it, and the rules run as
+//! Rust ([`crate::domain::decide`]). Other threads read meanwhile, which the
+//! write-ahead log allows. `synchronous = FULL` puts every commit on disk before
+//! it is acknowledged.
 //!
 //! The database runs in this process, so its clock is this machine's clock,
 //! read by SQLite itself, in milliseconds.
@@ -18,21 +19,14 @@ mod inspect;
 mod rows;
 mod setup;
 mod sweep;
+mod worker;
 
-use std::{
-    fs::File,
-    ops::{Deref, DerefMut},
-    time::Duration,
-};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::{
-    ConnectOptions as _, Connection as _, Sqlite, SqliteConnection, SqlitePool,
-    pool::PoolConnection, sqlite::SqliteConnectOptions,
-};
-use tokio::sync::{Mutex, MutexGuard};
 
-use super::{Freed, Store, StoreError};
+use self::worker::Workers;
+use super::{Batching, Freed, Store, StoreError};
 use crate::domain::{
     Command, ListFilter, Lock, LockPage, Outcome, OwnerId, Resource, Span, StaleFilter, StalePage,
     Timestamp,
@@ -41,60 +35,16 @@ use crate::domain::{
 /// Locks in a SQLite file, or in memory.
 #[derive(Debug)]
 pub struct SqliteStore {
-    writer: Mutex<Writer>,
+    writer: Workers,
     /// None in memory, where there is but one connection.
-    readers: Option<SqlitePool>,
-    /// How to open the file again after a failure.
-    reopen: Option<SqliteConnectOptions>,
+    readers: Option<Workers>,
     timeout: Duration,
-    /// Held for as long as the store is open.
-    _only_server: Option<File>,
-}
-
-/// The one connection that writes.
-#[derive(Debug)]
-enum Writer {
-    Open(SqliteConnection),
-    /// The last write failed; the next one opens the file anew.
-    Failed(Box<SqliteConnectOptions>),
-    Closed,
-}
-
-/// The connection that writes, for one write. Unless the write is said to have
-/// ended well, the connection is given up: a failed write may leave it in a
-/// transaction that SQLite has ended and sqlx has not.
-struct Write<'a> {
-    writer: MutexGuard<'a, Writer>,
-    /// Where to open the file anew; none when it is in memory, and goes with
-    /// its connection.
-    reopen: Option<SqliteConnectOptions>,
-}
-
-/// A connection to read from.
-enum Reader<'a> {
-    Pooled(PoolConnection<Sqlite>),
-    Writer(Write<'a>),
 }
 
 impl SqliteStore {
-    /// The connection that writes, once it is this caller's turn.
-    async fn writer(&self) -> Result<Write<'_>, StoreError> {
-        let mut writer = self.writer.lock().await;
-        if let Writer::Failed(options) = &*writer {
-            *writer = Writer::Open(options.connect().await?);
-        }
-        match &*writer {
-            Writer::Open(_) => Ok(Write { writer, reopen: self.reopen.clone() }),
-            _ => Err(StoreError::Closed),
-        }
-    }
-
-    /// A connection to read from.
-    async fn reader(&self) -> Result<Reader<'_>, StoreError> {
-        match &self.readers {
-            Some(readers) => Ok(Reader::Pooled(readers.acquire().await?)),
-            None => Ok(Reader::Writer(self.writer().await?)),
-        }
+    /// Who reads.
+    fn readers(&self) -> &Workers {
+        self.readers.as_ref().unwrap_or(&self.writer)
     }
 
     /// Runs in time, or not at all as far as the caller can tell.
@@ -108,57 +58,6 @@ impl SqliteStore {
     }
 }
 
-impl Write<'_> {
-    /// The write ended well: the connection is as good as before.
-    fn done(mut self) {
-        self.reopen = None;
-    }
-}
-
-impl Drop for Write<'_> {
-    fn drop(&mut self) {
-        if let Some(options) = self.reopen.take() {
-            *self.writer = Writer::Failed(Box::new(options));
-        }
-    }
-}
-
-impl Deref for Write<'_> {
-    type Target = SqliteConnection;
-
-    fn deref(&self) -> &SqliteConnection {
-        match &*self.writer {
-            Writer::Open(connection) => connection,
-            _ => unreachable!("a write begins on an open connection"),
-        }
-    }
-}
-
-impl DerefMut for Write<'_> {
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
-        match &mut *self.writer {
-            Writer::Open(connection) => connection,
-            _ => unreachable!("a write begins on an open connection"),
-        }
-    }
-}
-
-impl Reader<'_> {
-    fn connection(&mut self) -> &mut SqliteConnection {
-        match self {
-            Self::Pooled(connection) => connection,
-            Self::Writer(write) => write,
-        }
-    }
-
-    /// The read ended well.
-    fn done(self) {
-        if let Self::Writer(write) = self {
-            write.done();
-        }
-    }
-}
-
 #[async_trait]
 impl Store for SqliteStore {
     fn engine(&self) -> &'static str {
@@ -167,6 +66,11 @@ impl Store for SqliteStore {
 
     async fn apply(&self, commands: &[Command]) -> Result<Vec<Outcome>, StoreError> {
         self.in_time(self.apply_batch(commands)).await
+    }
+
+    fn batching(&self) -> Batching {
+        // There is one writer, and a batch is one transaction.
+        Batching { at_a_time: 1, queues: [0, 0, 0], most: apply::TRANSACTION }
     }
 
     async fn release_owner(&self, owner: &OwnerId, most: u32) -> Result<Freed, StoreError> {
@@ -208,13 +112,11 @@ impl Store for SqliteStore {
     }
 
     async fn close(&self) {
-        let writer = std::mem::replace(&mut *self.writer.lock().await, Writer::Closed);
-        if let Writer::Open(connection) = writer {
-            // A goodbye that fails leaves nothing behind: the file is closed.
-            drop(connection.close().await);
-        }
+        // Who writes is the last to close the file, and so the one who tidies
+        // the log away.
         if let Some(readers) = &self.readers {
             readers.close().await;
         }
+        self.writer.close().await;
     }
 }

@@ -13,6 +13,12 @@ use crate::domain::{Command, FencingToken, OwnerId, Resource};
 /// Renewals of one resource under different owners and tokens share a wave: at
 /// most one of them can be right, and the others change nothing.
 pub(super) fn waves(commands: &[Command]) -> Vec<Vec<usize>> {
+    let mut places: Vec<usize> = (0..commands.len()).collect();
+    places.sort_by_key(|place| commands[*place].resource());
+    let same = |pair: &[usize]| commands[pair[0]].resource() == commands[pair[1]].resource();
+    if !places.is_empty() && !places.windows(2).any(same) {
+        return vec![places];
+    }
     let mut seen: HashMap<&Resource, Seen<'_>> = HashMap::with_capacity(commands.len());
     let mut waves: Vec<Vec<usize>> = Vec::new();
     for (place, command) in commands.iter().enumerate() {

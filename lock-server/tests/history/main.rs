@@ -1,5 +1,5 @@
-//! Many contenders fight for few resources, over real server processes, while
-//! servers and databases are killed. The database itself writes down what
+//! Many contenders fight for few resources, by calls and on command streams, over
+//! real server processes, while servers and databases are killed. The database itself writes down what
 //! happens to every lock, and a checker reads that history.
 //!
 //! The seed of a run is printed; `HISTORY_SEED` and `HISTORY_SECONDS` repeat it
@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop here")]
 #![allow(clippy::print_stdout, reason = "the seed repeats a run that failed")]
 
+mod caller;
 mod checker;
 mod contender;
 mod recorder;

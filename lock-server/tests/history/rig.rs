@@ -4,9 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use service_kit::testing::{PostgresServer, Process, eventually, free_port};
 use tempfile::TempDir;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 
 use crate::{
+    caller::Server,
     checker::{Told, check},
     contender::{Arena, Story, contend},
     recorder::Recorder,
@@ -92,10 +93,10 @@ impl Rig {
         process
     }
 
-    fn channels(&self) -> Vec<Channel> {
+    fn callers(&self) -> Vec<Server> {
         let connect = |port: &u16| {
             let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}")).unwrap();
-            endpoint.connect_timeout(Duration::from_secs(1)).connect_lazy()
+            Server::new(endpoint.connect_timeout(Duration::from_secs(1)).connect_lazy())
         };
         self.ports.iter().map(connect).collect()
     }
@@ -106,7 +107,7 @@ impl Rig {
         let seed = seed.unwrap_or_else(|| fastrand::u64(..));
         println!("HISTORY_SEED={seed}");
         let arena = Arc::new(Arena {
-            servers: self.channels(),
+            servers: self.callers(),
             resources: RESOURCES,
             until: tokio::time::Instant::now() + time,
         });
@@ -153,6 +154,7 @@ impl Rig {
         let count = |of: fn(&Story) -> usize| stories.iter().map(of).sum::<usize>();
         let (conflicts, unavailable, lost) =
             (count(|s| s.conflicts), count(|s| s.unavailable), count(|s| s.lost));
+        let handed_on = count(|s| s.handed_on);
         let mut told = Told::default();
         for story in stories {
             told.acknowledged.extend(story.told.acknowledged);
@@ -164,7 +166,7 @@ impl Rig {
         .await;
         println!(
             "{} grants and renewals acknowledged, {} changes recorded, {conflicts} conflicts, \
-             {unavailable} calls unavailable, {lost} leases lost",
+             {unavailable} calls unavailable, {lost} leases lost, {handed_on} handed on",
             told.acknowledged.len(),
             history.len(),
         );
@@ -173,6 +175,7 @@ impl Rig {
         let a_second = told.acknowledged.len() as u64 / time.as_secs().max(1);
         assert!(a_second >= 4, "only {a_second} grants and renewals a second: nothing moves");
         assert!(conflicts > 100 && lost > 0, "the contenders did not meet");
+        assert!(handed_on > 10, "nobody asked without waiting for the answer before");
         if trouble == Trouble::None {
             assert_eq!(unavailable, 0, "nothing was killed");
         } else {

@@ -117,7 +117,17 @@ fn the_sources_are_read() {
 
 #[test]
 fn the_rules_know_of_no_input_or_output() {
-    for name in ["tokio", "tonic", "sqlx", "proto", "prost", "prost_types", "futures", "tracing"] {
+    for name in [
+        "tokio",
+        "tonic",
+        "sqlx",
+        "rusqlite",
+        "proto",
+        "prost",
+        "prost_types",
+        "futures",
+        "tracing",
+    ] {
         let domain = sources().into_iter().filter(|file| file.is_in(&["domain"]));
         let wrong: Vec<_> = domain.filter(|file| file.names(name)).map(|file| file.path).collect();
         assert_eq!(wrong, [""; 0], "src/domain names {name}");
@@ -137,7 +147,9 @@ fn only_one_side_knows_of_grpc() {
 
 #[test]
 fn only_the_other_side_knows_of_sql() {
-    assert_eq!(named_outside("sqlx", &["store"]), [""; 0]);
+    for name in ["sqlx", "rusqlite"] {
+        assert_eq!(named_outside(name, &["store"]), [""; 0], "{name}");
+    }
 }
 
 #[test]

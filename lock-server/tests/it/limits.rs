@@ -5,32 +5,22 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use lock_server::testing::TestServer;
 use proto::lock::v1 as wire;
-use service_kit::testing::{TcpProxy, eventually, postgres};
+use service_kit::testing::{TcpProxy, eventually};
 use tonic::{Code, Status};
 
 use super::support::{
-    DEADLINE, OpenStream, acquire, assert_serves, client, failure, keep_alive, lease, take,
+    DEADLINE, OpenStream, Proxied, acquire, assert_serves, client, failure, keep_alive, lease, take,
 };
-
-/// A Postgres database behind a proxy: its URL.
-async fn behind_a_proxy() -> (TcpProxy, String) {
-    let database = postgres::database().await;
-    let (_, place) = database.url().split_once('@').unwrap();
-    let (upstream, name) = place.split_once('/').unwrap();
-    let proxy = TcpProxy::start(upstream.parse().unwrap()).await;
-    let url = format!("postgres://postgres@{}/{name}", proxy.address());
-    (proxy, url)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn past_the_queue_callers_are_told_to_come_back() {
     const PLACES: usize = 4;
-    let (proxy, url) = behind_a_proxy().await;
-    let flags = ["--database-url", &url, "--max-queue", "4", "--store-timeout", "20s"];
+    let database = Proxied::start().await;
+    let flags = ["--database-url", &database.url, "--max-queue", "4", "--store-timeout", "20s"];
     let server = TestServer::start(&flags).await;
     let mut locks = client(&server.url());
     assert_serves(&mut locks).await;
-    proxy.stall().await;
+    database.proxy.stall().await;
 
     let call = |id: usize| {
         let mut locks = locks.clone();
@@ -53,7 +43,7 @@ async fn past_the_queue_callers_are_told_to_come_back() {
     let request = wire::KeepAliveRequest { leases, ttl: None };
     assert_overloaded(&keep_alive(&mut locks, request).await.unwrap_err());
 
-    proxy.resume().await;
+    database.proxy.resume().await;
     let mut granted = 0;
     for result in join_all(calls).await {
         match result.unwrap() {
@@ -66,7 +56,7 @@ async fn past_the_queue_callers_are_told_to_come_back() {
 }
 
 #[track_caller]
-fn assert_overloaded(status: &Status) {
+pub(crate) fn assert_overloaded(status: &Status) {
     let details = failure(status, Code::ResourceExhausted, "OVERLOADED");
     assert!(!details.retry_info().unwrap().retry_delay.unwrap().is_zero(), "{status:?}");
     let quota = &details.quota_failure().unwrap().violations;

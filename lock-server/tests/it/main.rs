@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop here")]
 
 mod bad_input;
+mod batches;
+mod commit_unknown;
 mod config;
 mod database_away;
 mod database_refused;
@@ -19,6 +21,7 @@ mod pgbouncer;
 mod process;
 mod python_client;
 mod row_locked;
+mod session;
 mod several_servers;
 mod shutdown;
 mod support;

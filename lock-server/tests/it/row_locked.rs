@@ -53,7 +53,7 @@ impl Forgotten {
         Self(connection)
     }
 
-    async fn remembered(mut self) {
+    pub(crate) async fn remembered(mut self) {
         sqlx::query("ROLLBACK").execute(&mut self.0).await.unwrap();
     }
 }
@@ -84,7 +84,8 @@ async fn a_locked_row_stops_its_own_resource_only() {
     let refusals = join_all((0..8).map(|_| refused(locks.clone(), &stuck)));
     let mut others = locks.clone();
     let meanwhile = async {
-        until_waiting(database.url(), 8).await;
+        // They stand in one line, whose first waits for the row.
+        until_waiting(database.url(), 1).await;
         for _ in 0..10 {
             others.renew(renew(&fine)).await.expect("another resource works");
             assert_serves(&mut others).await;

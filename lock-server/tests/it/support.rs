@@ -1,7 +1,9 @@
 //! Servers and clients of a test, and what is asked of an error.
 
 mod command;
+mod database;
 mod errors;
+mod session;
 
 use std::time::Duration;
 
@@ -16,7 +18,9 @@ use tonic::{
 
 pub(crate) use self::{
     command::{Ended, LOCK_SERVER, Serving, run},
+    database::{Proxied, rows},
     errors::{failure, wire_bytes, wrong, wrong_fields},
+    session::{OpenSession, lock_of, refusal, release, session_of, unary},
 };
 
 /// What nothing here takes as long as.

@@ -30,6 +30,7 @@ pub(crate) fn options(url: &str) -> StoreOptions {
         url: DatabaseUrl::parse(url).unwrap(),
         migrate: Migrate::Auto,
         max_connections: 8,
+        batches: 2,
         timeout: Duration::from_secs(30),
         max_stall: Span::from(Duration::from_secs(60)),
     }
@@ -86,19 +87,19 @@ impl Kit {
                     "UPDATE locks SET expires_at = unixepoch() * 1000000 - {seconds} * 1000000 {of}"
                 ),
                 &format!(
-                    "UPDATE locks SET expires_at = clock_timestamp() - {seconds} * interval '1 s' \
-                     {of}"
+                    "UPDATE locks SET expires_at = clock_timestamp() - {seconds} * interval '1 s', \
+                     sweep_at = '-infinity' {of}"
                 ),
             )
             .await;
         assert_eq!(changed, 1, "{resource} is not held");
     }
 
-    /// Carries out one command.
+    /// Carries out one command, as a batch that nobody may hold up.
     pub(crate) async fn apply(&self, command: Command) -> Outcome {
-        let mut outcomes = self.store.apply(&[command]).await.unwrap();
+        let mut outcomes = self.store.apply_now(&[command]).await.unwrap();
         assert_eq!(outcomes.len(), 1);
-        outcomes.remove(0)
+        outcomes.remove(0).expect("nobody holds it up")
     }
 
     /// Acquires what is free or stale.

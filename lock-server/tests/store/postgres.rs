@@ -3,5 +3,8 @@
 
 mod epoch;
 mod failover;
+mod in_place;
 mod setup;
+mod stage;
 mod stall;
+mod stalled_batch;

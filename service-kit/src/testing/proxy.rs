@@ -14,6 +14,7 @@ use super::free_port;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     Pass,
+    Mute,
     Stall,
     Cut,
 }
@@ -53,6 +54,11 @@ impl TcpProxy {
     /// Freezes all connections and accepts new ones that get no answer, as a dead network does.
     pub async fn stall(&self) {
         self.become_mode(Mode::Stall).await;
+    }
+
+    /// Passes what callers send, and holds back what the server answers.
+    pub async fn mute(&self) {
+        self.become_mode(Mode::Mute).await;
     }
 
     /// Passes everything again; what a stalled connection has sent meanwhile arrives now.
@@ -106,23 +112,35 @@ async fn accept(listener: Option<&TcpListener>) -> Option<io::Result<(TcpStream,
     Some(listener?.accept().await)
 }
 
+/// When what a caller sends is passed, and when what the server answers.
+const REQUESTS: [Mode; 2] = [Mode::Pass, Mode::Mute];
+const ANSWERS: [Mode; 1] = [Mode::Pass];
+
 async fn connect(caller: TcpStream, upstream: SocketAddr, mut mode: watch::Receiver<Mode>) {
-    if mode.wait_for(|now| *now == Mode::Pass).await.is_err() {
+    if mode.wait_for(|now| REQUESTS.contains(now)).await.is_err() {
         return;
     }
     // An upstream that is not there ends the caller's connection.
     let Ok(server) = TcpStream::connect(upstream).await else { return };
     let ((from_caller, to_caller), (from_server, to_server)) =
         (caller.into_split(), server.into_split());
-    tokio::join!(pump(from_caller, to_server, mode.clone()), pump(from_server, to_caller, mode));
+    tokio::join!(
+        pump(from_caller, to_server, mode.clone(), &REQUESTS),
+        pump(from_server, to_caller, mode, &ANSWERS)
+    );
 }
 
-/// Copies one direction up to its end, holding what it has read while the proxy is stalled.
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: watch::Receiver<Mode>) {
+/// Copies one direction up to its end, holding what it has read while the proxy does not pass it.
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut mode: watch::Receiver<Mode>,
+    passes: &[Mode],
+) {
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let read = from.read(&mut buffer).await;
-        if mode.wait_for(|now| *now == Mode::Pass).await.is_err() {
+        if mode.wait_for(|now| passes.contains(now)).await.is_err() {
             return;
         }
         match read {

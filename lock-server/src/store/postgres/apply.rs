@@ -1,12 +1,22 @@
 //! Carries out batches of commands, each kind as one statement over arrays.
+//!
+//! What a statement did not carry out is looked at by one that only reads:
+//! a conflict, a lease that is not the caller's. What then still has no outcome
+//! was changed by somebody else in between, and is tried again.
+//!
+//! A batch that met a row which somebody else has locked is carried out without
+//! it: see [`Part::leave_out_locked`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use sqlx::{Row as _, postgres::PgRow, types::Json};
+use sqlx::{AssertSqlSafe, Row as _, postgres::PgRow, types::Json};
 
-use super::{PostgresStore, StoreError, rows, statements::RELEASE};
+use super::{
+    For, PostgresStore, Query, StoreError, rows,
+    statements::{LOCKED, RELEASE},
+};
 use crate::{
-    domain::{Acquire, Command, FencingToken, Outcome, OwnerId, Release, Renew, Span, Timestamp},
+    domain::{Acquire, Command, FencingToken, Lock, Outcome, Release, Renew, Resource, Span},
     store::waves::waves,
 };
 
@@ -14,260 +24,444 @@ use crate::{
 /// Each time, that somebody has got on.
 const MOST_TRIES: usize = 32;
 
-/// The commands of one kind in a wave, each with its place in the batch.
-type Part<'a, C> = Vec<(usize, &'a C)>;
+/// How often a batch that met a locked row is tried without the rows that are
+/// locked, before all of it is left out: what keeps it waiting need not be a
+/// row that is there to be seen.
+const MOST_LOCKED: usize = 3;
 
 /// The outcomes of a batch so far.
 type Outcomes = Vec<Option<Outcome>>;
+
+/// The commands of one kind in a wave, each with its place in the batch,
+/// ordered by resource.
+struct Part<'a, C> {
+    commands: Vec<(usize, &'a Resource, &'a C)>,
+}
 
 impl PostgresStore {
     /// Carries out a batch, wave after wave.
     pub(super) async fn apply_batch(
         &self,
+        what: For,
         commands: &[Command],
-    ) -> Result<Vec<Outcome>, StoreError> {
+    ) -> Result<Outcomes, StoreError> {
         let mut outcomes: Outcomes = vec![None; commands.len()];
-        for wave in waves(commands) {
-            let (mut acquires, mut renews, mut releases) = (Vec::new(), Vec::new(), Vec::new());
-            for place in wave {
-                match &commands[place] {
-                    Command::Acquire(acquire) => acquires.push((place, acquire)),
-                    Command::Renew(renew) => renews.push((place, renew)),
-                    Command::Release(release) => releases.push((place, release)),
+        let waves = waves(commands);
+        let mut known = (waves.len() > 1).then(Known::default);
+        for mut wave in waves {
+            if let Some(known) = &known {
+                wave.retain(|place| known.is_to_do(&commands[*place], &mut outcomes[*place]));
+            }
+            let (mut acquires, mut renews, mut releases) =
+                (Part::default(), Part::default(), Part::default());
+            for place in &wave {
+                let resource = commands[*place].resource();
+                match &commands[*place] {
+                    Command::Acquire(acquire) => {
+                        acquires.commands.push((*place, resource, acquire));
+                    }
+                    Command::Renew(renew) => renews.commands.push((*place, resource, renew)),
+                    Command::Release(release) => {
+                        releases.commands.push((*place, resource, release));
+                    }
                 }
             }
-            self.acquire(acquires, &mut outcomes).await?;
-            self.renew(renews, &mut outcomes).await?;
-            self.release(releases, &mut outcomes).await?;
+            let asked = self.both(what, &mut releases, &mut acquires, &mut outcomes).await?;
+            self.acquire(what, acquires, asked, &mut outcomes).await?;
+            self.renew(what, renews, &mut outcomes).await?;
+            self.release(what, releases, &mut outcomes).await?;
+            if let Some(known) = &mut known {
+                for place in wave {
+                    known.note(commands[place].resource(), outcomes[place].as_ref());
+                }
+            }
         }
-        let decided: Option<Vec<_>> = outcomes.into_iter().collect();
-        decided.ok_or(StoreError::Contended)
+        Ok(outcomes)
+    }
+
+    /// Ends leases and takes resources, where there are both, in one statement:
+    /// whether that was done. What it left undone is left to those that do the
+    /// one or the other.
+    async fn both(
+        &self,
+        what: For,
+        releases: &mut Part<'_, Release>,
+        acquires: &mut Part<'_, Acquire>,
+        outcomes: &mut Outcomes,
+    ) -> Result<bool, StoreError> {
+        if releases.is_empty() || acquires.is_empty() {
+            return Ok(false);
+        }
+        let query = releases.released(&self.release_and_acquire_sql);
+        let rows = match self.run_for(what, self.acquired(query, acquires)).await {
+            Err(error) if error.gave_way() || error.met_a_locked_row() => return Ok(false),
+            rows => rows?,
+        };
+        // First come all that were granted, then all that were released.
+        let is_grant =
+            |row: &PgRow| matches!(row.try_get::<Option<i64>, _>(rows::BEYOND_GRANTED), Ok(None));
+        let (granted, released) = rows.split_at(rows.partition_point(is_grant));
+        acquires.note(granted, outcomes)?;
+        note_released(released, rows::BEYOND_GRANTED, outcomes)?;
+        acquires.retain_undecided(outcomes);
+        releases.retain_undecided(outcomes);
+        Ok(true)
     }
 
     async fn acquire(
         &self,
+        what: For,
         mut acquires: Part<'_, Acquire>,
+        mut asked: bool,
         outcomes: &mut Outcomes,
     ) -> Result<(), StoreError> {
-        for tried in 0..MOST_TRIES {
+        for _ in 0..MOST_TRIES {
+            if !asked {
+                let query = Self::acquire_query;
+                let Some(granted) = self.run_part(what, &mut acquires, query).await? else {
+                    return Ok(());
+                };
+                acquires.note(&granted, outcomes)?;
+                acquires.retain_undecided(outcomes);
+            }
+            asked = false;
+            let standing = self.standing(what, &acquires).await?;
+            for (place, _, acquire) in &acquires.commands {
+                if let Some(lock) = standing.get(place)
+                    && lock.is_live()
+                    && lock.owner != acquire.owner
+                {
+                    outcomes[*place] = Some(Outcome::Conflict { holder: lock.clone() });
+                }
+            }
+            acquires.retain_undecided(outcomes);
             if acquires.is_empty() {
                 return Ok(());
             }
-            if tried > 0 {
-                // Either somebody else changed the row, or the database has a
-                // new history since the last probe.
-                self.check_epoch().await?;
-            }
-            for row in self.try_acquire(&acquires).await? {
-                let lock = rows::lock(&row)?;
-                let outcome = match row.try_get("what")? {
-                    "conflict" => Outcome::Conflict { holder: lock },
-                    // The statement took longer than the lease: not a grant
-                    // that anyone could use. Decide anew.
-                    _ if !lock.is_live() => continue,
-                    _ => Outcome::Granted { lock, reentrant: row.try_get("reentrant")? },
-                };
-                outcomes[place(&row)?] = Some(outcome);
-            }
-            acquires.retain(|(place, _)| outcomes[*place].is_none());
+            // Either somebody else changed the row, or the database has a new
+            // history since the last probe.
+            self.check_epoch().await?;
         }
-        if acquires.is_empty() { Ok(()) } else { Err(StoreError::Contended) }
+        Err(StoreError::Contended)
     }
 
-    async fn try_acquire(&self, acquires: &Part<'_, Acquire>) -> Result<Vec<PgRow>, StoreError> {
-        let column = |of: fn(&Acquire) -> &str| -> Vec<&str> {
-            acquires.iter().map(|(_, acquire)| of(acquire)).collect()
-        };
-        let types = column(|acquire| acquire.resource.kind().as_str());
-        let ids = column(|acquire| acquire.resource.id());
-        let owners = column(|acquire| acquire.owner.as_str());
-        let ttls: Vec<_> = acquires.iter().map(|(_, acquire)| acquire.ttl.micros()).collect();
+    fn acquire_query<'q>(&'q self, acquires: &Part<'q, Acquire>) -> Query<'q> {
+        self.acquired(sqlx::query(AssertSqlSafe(self.acquire_sql.as_str())), acquires)
+    }
+
+    /// The parameters of the acquire statement.
+    fn acquired<'q>(&self, query: Query<'q>, acquires: &Part<'q, Acquire>) -> Query<'q> {
+        let owners: Vec<_> = acquires.column(|acquire| acquire.owner.as_str());
+        let ttls: Vec<_> = acquires.column(|acquire| acquire.ttl.micros());
         let metadata: Vec<Json<&BTreeMap<String, String>>> =
-            acquires.iter().map(|(_, acquire)| Json(acquire.metadata.entries())).collect();
-        self.run_again(|| {
-            sqlx::query(sqlx::AssertSqlSafe(self.acquire_sql.as_str()))
-                .bind(places(acquires))
-                .bind(types.clone())
-                .bind(ids.clone())
-                .bind(owners.clone())
-                .bind(ttls.clone())
-                .bind(metadata.clone())
-                .bind(self.max_stall.micros())
-        })
-        .await
+            acquires.column(|acquire| Json(acquire.metadata.entries()));
+        query
+            .bind(acquires.types())
+            .bind(acquires.ids())
+            .bind(owners)
+            .bind(ttls)
+            .bind(metadata)
+            .bind(self.max_stall.micros())
     }
 
-    /// Renews what nobody else works on first, and then the rest: one row that
-    /// somebody holds for long must not cost the others their lease.
+    /// Renews leases. In a batch, those that somebody else works on are left
+    /// out: no row may cost the others their lease.
     async fn renew(
         &self,
-        renews: Part<'_, Renew>,
+        what: For,
+        mut renews: Part<'_, Renew>,
         outcomes: &mut Outcomes,
     ) -> Result<(), StoreError> {
-        let mut rest = renews;
-        if rest.len() > 1 {
-            self.renew_part(&rest, &self.renew_or_skip_sql, outcomes).await?;
-            rest.retain(|(place, _)| outcomes[*place].is_none());
+        let query = match what {
+            For::Batch => Self::renew_or_skip_query,
+            For::One => Self::renew_query,
+        };
+        let Some(answer) = self.run_part(what, &mut renews, query).await? else { return Ok(()) };
+        let asked: HashMap<usize, &Renew> =
+            renews.commands.iter().map(|(place, _, renew)| (*place, *renew)).collect();
+        for row in answer {
+            let place = place(&row, rows::BEYOND)?;
+            outcomes[place] = Some(renewal(&row, asked[&place])?);
         }
-        if !rest.is_empty() {
-            self.renew_part(&rest, &self.renew_sql, outcomes).await?;
-        }
-        for (place, _) in rest {
-            // What has no row is not held.
-            outcomes[place].get_or_insert(Outcome::NotHeld { holder: None });
+        renews.retain_undecided(outcomes);
+        // What has no row is not held. What has one was left out, whether
+        // somebody still works on it or not.
+        let standing = match what {
+            For::Batch => self.standing(what, &renews).await?,
+            For::One => HashMap::new(),
+        };
+        for (place, ..) in renews.commands {
+            if !standing.contains_key(&place) {
+                outcomes[place] = Some(Outcome::NotHeld { holder: None });
+            }
         }
         Ok(())
     }
 
-    async fn renew_part(
-        &self,
-        renews: &Part<'_, Renew>,
-        sql: &str,
-        outcomes: &mut Outcomes,
-    ) -> Result<(), StoreError> {
-        let column = |of: fn(&Renew) -> &str| -> Vec<&str> {
-            renews.iter().map(|(_, renew)| of(renew)).collect()
-        };
-        let types = column(|renew| renew.resource.kind().as_str());
-        let ids = column(|renew| renew.resource.id());
-        let owners = column(|renew| renew.owner.as_str());
-        let tokens: Vec<_> = renews.iter().map(|(_, renew)| renew.token.for_table()).collect();
-        let ttls: Vec<_> = renews.iter().map(|(_, renew)| renew.ttl.map(Span::micros)).collect();
-        let answer = self
-            .run_again(|| {
-                sqlx::query(sqlx::AssertSqlSafe(sql.to_owned()))
-                    .bind(places(renews))
-                    .bind(types.clone())
-                    .bind(ids.clone())
-                    .bind(owners.clone())
-                    .bind(tokens.clone())
-                    .bind(ttls.clone())
-            })
-            .await?;
-        let asked: BTreeMap<usize, &Renew> = renews.iter().copied().collect();
-        for row in answer {
-            let place = place(&row)?;
-            outcomes[place] = Some(renewal(&row, asked[&place])?);
-        }
-        Ok(())
+    fn renew_query<'q>(&'q self, renews: &Part<'q, Renew>) -> Query<'q> {
+        renews.renewal(&self.renew_sql)
+    }
+
+    fn renew_or_skip_query<'q>(&'q self, renews: &Part<'q, Renew>) -> Query<'q> {
+        renews.renewal(&self.renew_or_skip_sql)
     }
 
     async fn release(
         &self,
-        releases: Part<'_, Release>,
+        what: For,
+        mut releases: Part<'_, Release>,
         outcomes: &mut Outcomes,
     ) -> Result<(), StoreError> {
-        if releases.is_empty() {
-            return Ok(());
+        for _ in 0..MOST_TRIES {
+            let Some(freed) = self.run_part(what, &mut releases, Self::release_query).await? else {
+                return Ok(());
+            };
+            note_released(&freed, 0, outcomes)?;
+            releases.retain_undecided(outcomes);
+            let standing = self.standing(what, &releases).await?;
+            for (place, _, release) in &releases.commands {
+                let outcome = match standing.get(place) {
+                    Some(lock) if is_that_of(release, lock) => continue,
+                    Some(lock) if lock.is_live() => {
+                        let holder = (lock.owner != release.owner).then(|| lock.owner.clone());
+                        Outcome::NotHeld { holder }
+                    }
+                    // Free, or stale in another's name or under another token.
+                    _ => Outcome::Released { ended: false },
+                };
+                outcomes[*place] = Some(outcome);
+            }
+            releases.retain_undecided(outcomes);
         }
-        for (place, _) in &releases {
-            // What has no row is free.
-            outcomes[*place] = Some(Outcome::Released { ended: false });
+        if releases.is_empty() { Ok(()) } else { Err(StoreError::Contended) }
+    }
+
+    fn release_query<'q>(&'q self, releases: &Part<'q, Release>) -> Query<'q> {
+        releases.released(RELEASE)
+    }
+
+    /// Runs the statement for what is left of a part; none when nothing is left
+    /// to be run for.
+    async fn run_part<'q, C>(
+        &'q self,
+        what: For,
+        part: &mut Part<'q, C>,
+        query: impl Fn(&'q Self, &Part<'q, C>) -> Query<'q>,
+    ) -> Result<Option<Vec<PgRow>>, StoreError> {
+        let (mut gave_way, mut met_locked) = (0, 0);
+        while !part.is_empty() {
+            match self.run_for(what, query(self, part)).await {
+                Err(error) if error.gave_way() && gave_way < MOST_TRIES => {
+                    gave_way += 1;
+                    tracing::debug!(%error, gave_way, "the statement gave way to another one");
+                }
+                Err(error) if error.met_a_locked_row() && what == For::Batch => {
+                    met_locked += 1;
+                    if met_locked == MOST_LOCKED {
+                        return Ok(None);
+                    }
+                    part.leave_out_locked(&self.locked(what, part).await?);
+                }
+                result => return result.map(Some),
+            }
         }
-        let column = |of: fn(&Release) -> &str| -> Vec<&str> {
-            releases.iter().map(|(_, release)| of(release)).collect()
-        };
-        let types = column(|release| release.resource.kind().as_str());
-        let ids = column(|release| release.resource.id());
-        let owners = column(|release| release.owner.as_str());
-        let tokens: Vec<_> = releases
+        Ok(None)
+    }
+
+    /// How the resources of these commands stand, by the commands' places:
+    /// those that are held or stale.
+    async fn standing<C>(
+        &self,
+        what: For,
+        part: &Part<'_, C>,
+    ) -> Result<HashMap<usize, Lock>, StoreError> {
+        if part.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let rows = self.run_for(what, part.start(&self.standing_sql)).await?;
+        rows.iter().map(|row| Ok((place(row, rows::BEYOND)?, rows::lock(row)?))).collect()
+    }
+
+    /// The places of the commands whose rows somebody else has locked.
+    async fn locked<C>(&self, what: For, part: &Part<'_, C>) -> Result<HashSet<usize>, StoreError> {
+        let rows = self.run_for(what, part.start(LOCKED)).await?;
+        rows.iter().map(|row| Ok(place(row, 0)?)).collect()
+    }
+}
+
+// === impl Part ===
+
+impl<C> Default for Part<'_, C> {
+    fn default() -> Self {
+        Self { commands: Vec::new() }
+    }
+}
+
+impl<'a, C> Part<'a, C> {
+    fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
+    fn retain_undecided(&mut self, outcomes: &Outcomes) {
+        self.commands.retain(|(place, ..)| outcomes[*place].is_none());
+    }
+
+    /// What is locked gets no outcome: it is carried out alone, later.
+    fn leave_out_locked(&mut self, locked: &HashSet<usize>) {
+        self.commands.retain(|(place, ..)| !locked.contains(place));
+    }
+
+    fn column<T>(&self, of: impl Fn(&'a C) -> T) -> Vec<T> {
+        self.commands.iter().map(|(_, _, command)| of(command)).collect()
+    }
+
+    fn types(&self) -> Vec<&'a str> {
+        self.commands.iter().map(|(_, resource, _)| resource.kind().as_str()).collect()
+    }
+
+    fn ids(&self) -> Vec<&'a str> {
+        self.commands.iter().map(|(_, resource, _)| resource.id()).collect()
+    }
+
+    /// A statement whose first parameters are the places and resources.
+    fn start<'q>(&self, sql: &'q str) -> Query<'q>
+    where
+        'a: 'q,
+    {
+        let places: Vec<i64> = self
+            .commands
             .iter()
-            .map(|(_, release)| release.token.map(FencingToken::for_table))
+            .map(|(place, ..)| i64::try_from(*place).unwrap_or(i64::MAX))
             .collect();
-        let answer = self
-            .run_again(|| {
-                sqlx::query(RELEASE)
-                    .bind(places(&releases))
-                    .bind(types.clone())
-                    .bind(ids.clone())
-                    .bind(owners.clone())
-                    .bind(tokens.clone())
-            })
-            .await?;
-        let asked: BTreeMap<usize, &Release> = releases.into_iter().collect();
-        for row in answer {
-            let place = place(&row)?;
-            outcomes[place] = Some(release_outcome(&row, asked[&place])?);
+        sqlx::query(AssertSqlSafe(sql)).bind(places).bind(self.types()).bind(self.ids())
+    }
+}
+
+impl Part<'_, Acquire> {
+    /// Notes what was granted. The rows come in the order of the commands.
+    fn note(&self, granted: &[PgRow], outcomes: &mut Outcomes) -> Result<(), sqlx::Error> {
+        let mut asked = self.commands.iter();
+        for row in granted {
+            let found = loop {
+                match asked.next() {
+                    Some(next) if rows::is_about(row, next.1)? => break Some(next),
+                    Some(_) => {}
+                    None => break None,
+                }
+            };
+            let Some((place, _, acquire)) = found else { break };
+            let (lock, reentrant) = rows::granted(row, acquire)?;
+            // A grant that took longer than the lease is none that anyone
+            // could use: it is decided on anew.
+            if lock.is_live() {
+                outcomes[*place] = Some(Outcome::Granted { lock, reentrant });
+            }
         }
         Ok(())
     }
+}
 
-    /// Runs a statement, again when the database made it give way to another.
-    async fn run_again<'q>(
-        &self,
-        query: impl Fn() -> super::Query<'q>,
-    ) -> Result<Vec<PgRow>, StoreError> {
-        let mut tried = 0;
-        loop {
-            tried += 1;
-            match self.run(query()).await {
-                Err(error) if error.gave_way() && tried < MOST_TRIES => {
-                    tracing::debug!(%error, tried, "the statement gave way to another one");
-                }
-                result => return result,
+impl<'a> Part<'a, Release> {
+    /// The release statement, or one that starts with its parameters.
+    fn released<'q>(&self, sql: &'q str) -> Query<'q>
+    where
+        'a: 'q,
+    {
+        let owners: Vec<_> = self.column(|release| release.owner.as_str());
+        let tokens: Vec<_> = self.column(|release| release.token.map(FencingToken::for_table));
+        self.start(sql).bind(owners).bind(tokens)
+    }
+}
+
+impl<'a> Part<'a, Renew> {
+    fn renewal<'q>(&self, sql: &'q str) -> Query<'q>
+    where
+        'a: 'q,
+    {
+        let owners: Vec<_> = self.column(|renew| renew.owner.as_str());
+        let tokens: Vec<_> = self.column(|renew| renew.token.for_table());
+        let ttls: Vec<_> = self.column(|renew| renew.ttl.map(Span::micros));
+        self.start(sql).bind(owners).bind(tokens).bind(ttls)
+    }
+}
+
+/// What the outcomes so far tell of resources that come again in the batch.
+#[derive(Default)]
+struct Known<'a> {
+    /// Held, as decided on a moment ago.
+    held: HashMap<&'a Resource, Lock>,
+    /// Left out: what comes after it must wait.
+    left_out: HashSet<&'a Resource>,
+}
+
+impl<'a> Known<'a> {
+    fn note(&mut self, resource: &'a Resource, outcome: Option<&Outcome>) {
+        self.held.remove(resource);
+        match outcome {
+            Some(Outcome::Granted { lock, .. } | Outcome::Conflict { holder: lock }) => {
+                self.held.insert(resource, lock.clone());
+            }
+            Some(_) => {}
+            None => {
+                self.left_out.insert(resource);
             }
         }
     }
+
+    /// Whether the database must be asked. An acquire that comes right after
+    /// another one for the same resource need not be: who holds it was decided
+    /// on at a moment at which both were there.
+    fn is_to_do(&self, command: &Command, outcome: &mut Option<Outcome>) -> bool {
+        if self.left_out.contains(command.resource()) {
+            return false;
+        }
+        if let Command::Acquire(acquire) = command
+            && let Some(lock) = self.held.get(&acquire.resource)
+            && lock.owner != acquire.owner
+        {
+            *outcome = Some(Outcome::Conflict { holder: lock.clone() });
+            return false;
+        }
+        true
+    }
+}
+
+/// Notes what was released: from this column on, the place and whether the lease
+/// was live.
+fn note_released(
+    freed: &[PgRow],
+    column: usize,
+    outcomes: &mut Outcomes,
+) -> Result<(), sqlx::Error> {
+    for row in freed {
+        let ended = row.try_get(column + 1)?;
+        outcomes[place(row, column)?] = Some(Outcome::Released { ended });
+    }
+    Ok(())
+}
+
+fn is_that_of(release: &Release, lock: &Lock) -> bool {
+    lock.owner == release.owner && release.token.is_none_or(|token| token == lock.token)
 }
 
 fn renewal(row: &PgRow, asked: &Renew) -> Result<Outcome, sqlx::Error> {
-    if row.try_get("done")? {
+    if row.try_get(rows::BEYOND + 1)? {
         return Ok(Outcome::Renewed(rows::lock(row)?));
     }
-    let standing = Standing::read(row)?;
-    Ok(match standing.expires_at {
-        Some(expired_at) if standing.owner == asked.owner && standing.token == asked.token => {
-            Outcome::Expired { expired_at }
-        }
-        _ => Outcome::NotHeld { holder: standing.other_holder(&asked.owner) },
+    let Some(expires_at) = rows::expires_at(row)? else {
+        return Ok(Outcome::NotHeld { holder: None });
+    };
+    let lock = Lock { expires_at, ..rows::lock(row)? };
+    Ok(if lock.owner == asked.owner && lock.token == asked.token {
+        Outcome::Expired { expired_at: expires_at }
+    } else {
+        let anothers = lock.is_live() && lock.owner != asked.owner;
+        Outcome::NotHeld { holder: anothers.then_some(lock.owner) }
     })
-}
-
-fn release_outcome(row: &PgRow, asked: &Release) -> Result<Outcome, sqlx::Error> {
-    let standing = Standing::read(row)?;
-    let done: bool = row.try_get("done")?;
-    Ok(match (done, standing.is_live()) {
-        (true, ended) => Outcome::Released { ended },
-        (false, false) => Outcome::Released { ended: false },
-        (false, true) => Outcome::NotHeld { holder: standing.other_holder(&asked.owner) },
-    })
-}
-
-/// A row as it stood when a command for it was decided on.
-struct Standing {
-    owner: OwnerId,
-    token: FencingToken,
-    expires_at: Option<Timestamp>,
-    now: Timestamp,
-}
-
-impl Standing {
-    fn read(row: &PgRow) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            owner: OwnerId::stored(row.try_get("owner_id")?),
-            token: FencingToken::stored(row.try_get("fencing_token")?),
-            expires_at: rows::maybe_timestamp(row, "expires_at")?,
-            now: rows::timestamp(row, "now")?,
-        })
-    }
-
-    fn is_live(&self) -> bool {
-        self.expires_at.is_some_and(|expires_at| expires_at > self.now)
-    }
-
-    /// Who holds it, if that is somebody else.
-    fn other_holder(&self, owner: &OwnerId) -> Option<OwnerId> {
-        (self.is_live() && self.owner != *owner).then(|| self.owner.clone())
-    }
-}
-
-/// The places of commands as the database takes them.
-fn places<C>(commands: &Part<'_, C>) -> Vec<i64> {
-    commands.iter().map(|(place, _)| i64::try_from(*place).unwrap_or(i64::MAX)).collect()
 }
 
 /// The place of the command that a row answers.
-fn place(row: &PgRow) -> Result<usize, sqlx::Error> {
-    let place: i64 = row.try_get("place")?;
+fn place(row: &PgRow, column: usize) -> Result<usize, sqlx::Error> {
+    let place: i64 = row.try_get(column)?;
     usize::try_from(place).map_err(|error| sqlx::Error::Decode(error.into()))
 }

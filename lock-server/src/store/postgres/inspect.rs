@@ -1,7 +1,7 @@
 //! Reading locks. Reads take no row locks and change nothing.
 //!
 //! The clock stands in a subquery of its own: it is read once, and the index
-//! on the expiry can be used. A bare `clock_timestamp()` in a condition is
+//! on `sweep_at` can be used. A bare `clock_timestamp()` in a condition is
 //! called for every row of the table.
 
 use sqlx::{AssertSqlSafe, Row as _};
@@ -40,13 +40,15 @@ fn list_sql() -> String {
     )
 }
 
-/// A page of stale locks.
+/// A page of stale locks. They are found by `sweep_at`, which is never later
+/// than the expiry.
 fn list_stale_sql() -> String {
     format!(
         "WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
          SELECT {LOCK_COLUMNS}, (SELECT now FROM clock) AS now
          FROM locks l
-         WHERE l.expires_at <= (SELECT now FROM clock) - $2 * interval '1 microsecond'
+         WHERE l.sweep_at <= (SELECT now FROM clock) - $2 * interval '1 microsecond'
+           AND l.expires_at <= (SELECT now FROM clock) - $2 * interval '1 microsecond'
            AND ($1::text IS NULL OR l.resource_type = $1)
            AND ($3::timestamptz IS NULL
                 OR (l.expires_at, l.resource_type, l.resource_id) > ($3, $4, $5))
@@ -59,7 +61,8 @@ fn list_stale_sql() -> String {
 const COUNT_STALE: &str = "
     SELECT count(*) AS total
     FROM locks l
-    WHERE l.expires_at <= (SELECT clock_timestamp()) - $2 * interval '1 microsecond'
+    WHERE l.sweep_at <= (SELECT clock_timestamp()) - $2 * interval '1 microsecond'
+      AND l.expires_at <= (SELECT clock_timestamp()) - $2 * interval '1 microsecond'
       AND ($1::text IS NULL OR l.resource_type = $1)";
 
 impl PostgresStore {

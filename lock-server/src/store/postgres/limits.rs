@@ -13,35 +13,52 @@ pub(super) struct Limits {
     /// A little less than what the caller gives the statement, so that the
     /// database is the first to say that it took too long.
     statement: Duration,
-    /// For how long a row may be waited for: a fraction, so that the callers
-    /// who wait for one row leave connections to the others.
+    /// For how long a row may be waited for.
     lock: Duration,
+    /// Whether a statement's plan is made once for whatever it is given.
+    generic: bool,
 }
 
 impl Limits {
-    /// The limits for a caller that gives up after this time.
+    /// The limits for a caller that gives up after this time. A row is waited
+    /// for for a fraction of it, so that those who wait for one row leave
+    /// connections to the others.
     pub(super) fn of(timeout: Duration) -> Self {
         let margin = (timeout / 10).min(Duration::from_millis(250));
-        Self { statement: timeout - margin, lock: timeout / 5 }
+        Self { statement: timeout - margin, lock: timeout / 5, generic: false }
+    }
+
+    /// The limits for a batch of commands: a row that somebody has locked is
+    /// waited for only as long as another server's batch may take, because
+    /// everybody in the batch waits for it.
+    pub(super) fn of_batch(timeout: Duration) -> Self {
+        const PATIENCE: Duration = Duration::from_millis(100);
+        let limits = Self::of(timeout);
+        Self { lock: limits.lock.min(PATIENCE), generic: true, ..limits }
     }
 
     /// As startup parameters.
-    pub(super) fn parameters(self) -> [(&'static str, String); 3] {
-        [
+    pub(super) fn parameters(self) -> Vec<(&'static str, String)> {
+        let mut parameters = vec![
             (STATEMENT_TIMEOUT, milliseconds(self.statement)),
             ("lock_timeout", milliseconds(self.lock)),
-            ("default_transaction_isolation", "read committed".to_owned()),
-        ]
+            (ISOLATION, "read committed".to_owned()),
+        ];
+        if self.generic {
+            parameters.extend(PLANS.map(|(name, value)| (name, value.to_owned())));
+        }
+        parameters
     }
 
     /// How a transaction begins that has them to itself.
     pub(super) fn begin(self) -> String {
-        format!(
-            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL {STATEMENT_TIMEOUT} = '{}'; \
-             SET LOCAL lock_timeout = '{}'",
-            milliseconds(self.statement),
-            milliseconds(self.lock)
-        )
+        let mut begin = "BEGIN ISOLATION LEVEL READ COMMITTED".to_owned();
+        for (name, value) in self.parameters() {
+            if name != ISOLATION {
+                begin.push_str(&format!("; SET LOCAL {name} = '{value}'"));
+            }
+        }
+        begin
     }
 
     /// Whether this is what `current_setting('statement_timeout')` says, in
@@ -52,6 +69,20 @@ impl Limits {
 }
 
 const STATEMENT_TIMEOUT: &str = "statement_timeout";
+const ISOLATION: &str = "default_transaction_isolation";
+
+/// How the statements of commands are planned. What they do never depends on
+/// how many commands there are or on what is in the table: for each command, a
+/// row is looked up by its key. To plan them anew each time, as Postgres would,
+/// takes longer than to carry out a small batch; and a plan that was made for
+/// an empty table would read all of a full one.
+const PLANS: [(&str, &str); 5] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("jit", "off"),
+];
 
 fn milliseconds(span: Duration) -> String {
     format!("{}ms", span.as_millis().max(1))
@@ -68,6 +99,9 @@ mod tests {
         assert_eq!(limits.parameters()[1].1, "1000ms");
         assert!(limits.are_in_force(4750));
         assert!(!limits.are_in_force(0));
+        let batch = Limits::of_batch(Duration::from_secs(5));
+        assert_eq!(batch.parameters()[1].1, "100ms");
+        assert!(batch.begin().contains("SET LOCAL plan_cache_mode = 'force_generic_plan'"));
         let short = Limits::of(Duration::from_millis(10));
         assert_eq!(short.parameters()[0].1, "9ms");
         assert!(short.begin().contains("SET LOCAL lock_timeout = '2ms'"));

@@ -2,50 +2,145 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::value::RawValue;
 use sqlx::{
-    Row as _,
-    postgres::{PgRow, types::PgInterval},
+    Decode, Postgres, Row as _, Type,
+    error::BoxDynError,
+    postgres::{PgRow, PgTypeInfo, PgValueRef, types::PgInterval},
     types::Json,
 };
 use time::OffsetDateTime;
 
-use crate::domain::{FencingToken, Lock, Metadata, OwnerId, Resource, Span, Timestamp};
+use crate::domain::{Acquire, FencingToken, Lock, Metadata, OwnerId, Resource, Span, Timestamp};
 
-/// The columns that [`lock`] reads, of a table or query that is called `l`.
-/// The clock's reading, `now`, comes from the query.
+/// The columns that [`lock`] reads, of a table or query that is called `l`, and
+/// with which a result starts. The clock's reading comes from the query, and
+/// stands right behind them.
 pub(super) const LOCK_COLUMNS: &str = "l.resource_type, l.resource_id, l.owner_id, \
     l.fencing_token, l.acquired_at, l.renewed_at, l.expires_at, l.ttl, l.metadata";
 
-/// The lock in a row that has [`LOCK_COLUMNS`] and `now`.
+/// Where the columns of a lock stand: to look for each by its name in each row would cost
+/// more than all the rest.
+mod at {
+    pub(super) const RESOURCE_TYPE: usize = 0;
+    pub(super) const RESOURCE_ID: usize = 1;
+    pub(super) const OWNER_ID: usize = 2;
+    pub(super) const FENCING_TOKEN: usize = 3;
+    pub(super) const ACQUIRED_AT: usize = 4;
+    pub(super) const RENEWED_AT: usize = 5;
+    pub(super) const EXPIRES_AT: usize = 6;
+    pub(super) const TTL: usize = 7;
+    pub(super) const METADATA: usize = 8;
+    pub(super) const NOW: usize = 9;
+}
+
+/// Where what else a result has stands: behind the lock and the clock.
+pub(super) const BEYOND: usize = at::NOW + 1;
+
+/// The lock in a row that starts with [`LOCK_COLUMNS`] and the clock.
 pub(super) fn lock(row: &PgRow) -> Result<Lock, sqlx::Error> {
-    let Json(metadata) = row.try_get::<Json<BTreeMap<String, String>>, _>("metadata")?;
     Ok(Lock {
-        resource: Resource::stored(row.try_get("resource_type")?, row.try_get("resource_id")?),
-        owner: OwnerId::stored(row.try_get("owner_id")?),
-        token: FencingToken::stored(row.try_get("fencing_token")?),
-        acquired_at: timestamp(row, "acquired_at")?,
-        renewed_at: timestamp(row, "renewed_at")?,
-        expires_at: timestamp(row, "expires_at")?,
-        ttl: Span::from_micros(row.try_get::<PgInterval, _>("ttl")?.microseconds),
-        metadata: Metadata::stored(metadata),
-        now: timestamp(row, "now")?,
+        resource: Resource::stored(row.try_get(at::RESOURCE_TYPE)?, row.try_get(at::RESOURCE_ID)?),
+        owner: OwnerId::stored(row.try_get(at::OWNER_ID)?),
+        token: FencingToken::stored(row.try_get(at::FENCING_TOKEN)?),
+        acquired_at: timestamp(row, at::ACQUIRED_AT)?,
+        renewed_at: timestamp(row, at::RENEWED_AT)?,
+        expires_at: timestamp(row, at::EXPIRES_AT)?,
+        ttl: ttl(row, at::TTL)?,
+        metadata: metadata(row, at::METADATA)?,
+        now: timestamp(row, at::NOW)?,
     })
 }
 
-/// A moment.
-pub(super) fn timestamp(row: &PgRow, column: &str) -> Result<Timestamp, sqlx::Error> {
-    Ok(from_database(row.try_get(column)?))
+/// When the lock in such a row runs out; none when the resource is free.
+pub(super) fn expires_at(row: &PgRow) -> Result<Option<Timestamp>, sqlx::Error> {
+    Ok(row.try_get::<Option<Moment>, _>(at::EXPIRES_AT)?.map(|moment| moment.0))
 }
 
-/// A moment, or none.
-pub(super) fn maybe_timestamp(row: &PgRow, column: &str) -> Result<Option<Timestamp>, sqlx::Error> {
-    Ok(row.try_get::<Option<OffsetDateTime>, _>(column)?.map(from_database))
+/// Where what the acquire statement says of a resource stands.
+mod granted_at {
+    pub(super) const RESOURCE_TYPE: usize = 0;
+    pub(super) const RESOURCE_ID: usize = 1;
+    pub(super) const FENCING_TOKEN: usize = 2;
+    pub(super) const ACQUIRED_AT: usize = 3;
+    pub(super) const NOW: usize = 4;
+    pub(super) const RENEWED_AT: usize = 5;
+    pub(super) const EXPIRES_AT: usize = 6;
+    pub(super) const TTL: usize = 7;
+    pub(super) const METADATA: usize = 8;
 }
 
-fn from_database(moment: OffsetDateTime) -> Timestamp {
-    // A date that the database can hold fits: 292,000 years of microseconds.
-    let micros = moment.unix_timestamp_nanos() / 1000;
-    Timestamp::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
+/// Where what a release says stands, behind what the acquire statement says,
+/// where one statement does both.
+pub(super) const BEYOND_GRANTED: usize = granted_at::METADATA + 1;
+
+/// Whether a row of the acquire statement is about this resource.
+pub(super) fn is_about(row: &PgRow, resource: &Resource) -> Result<bool, sqlx::Error> {
+    Ok(row.try_get::<&str, _>(granted_at::RESOURCE_ID)? == resource.id()
+        && row.try_get::<&str, _>(granted_at::RESOURCE_TYPE)? == resource.kind().as_str())
+}
+
+/// The lock that an acquire came to, and whether it was held before.
+pub(super) fn granted(row: &PgRow, asked: &Acquire) -> Result<(Lock, bool), sqlx::Error> {
+    let acquired_at = timestamp(row, granted_at::ACQUIRED_AT)?;
+    let mut lock = Lock {
+        resource: asked.resource.clone(),
+        owner: asked.owner.clone(),
+        token: FencingToken::stored(row.try_get(granted_at::FENCING_TOKEN)?),
+        acquired_at,
+        renewed_at: acquired_at,
+        expires_at: acquired_at.plus(asked.ttl),
+        ttl: asked.ttl,
+        metadata: asked.metadata.clone(),
+        now: timestamp(row, granted_at::NOW)?,
+    };
+    let renewed_at = row.try_get::<Option<Moment>, _>(granted_at::RENEWED_AT)?;
+    let reentrant = renewed_at.is_some();
+    if let Some(Moment(renewed_at)) = renewed_at {
+        lock.renewed_at = renewed_at;
+        lock.expires_at = timestamp(row, granted_at::EXPIRES_AT)?;
+        lock.ttl = ttl(row, granted_at::TTL)?;
+        lock.metadata = metadata(row, granted_at::METADATA)?;
+    }
+    Ok((lock, reentrant))
+}
+
+fn ttl(row: &PgRow, column: usize) -> Result<Span, sqlx::Error> {
+    Ok(Span::from_micros(row.try_get::<PgInterval, _>(column)?.microseconds))
+}
+
+fn metadata(row: &PgRow, column: usize) -> Result<Metadata, sqlx::Error> {
+    let Json(raw) = row.try_get::<Json<&RawValue>, _>(column)?;
+    if raw.get() == "{}" {
+        return Ok(Metadata::default());
+    }
+    let entries: BTreeMap<String, String> =
+        serde_json::from_str(raw.get()).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    Ok(Metadata::stored(entries))
+}
+
+fn timestamp(row: &PgRow, column: usize) -> Result<Timestamp, sqlx::Error> {
+    row.try_get::<Moment, _>(column).map(|moment| moment.0)
+}
+
+/// A moment as the database sends it: microseconds since 2000, with no detour
+/// over a calendar.
+struct Moment(Timestamp);
+
+/// From 1970 to 2000.
+const EPOCH_MICROS: i64 = 946_684_800_000_000;
+
+impl Type<Postgres> for Moment {
+    fn type_info() -> PgTypeInfo {
+        <OffsetDateTime as Type<Postgres>>::type_info()
+    }
+}
+
+impl<'r> Decode<'r, Postgres> for Moment {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        let micros = <i64 as Decode<Postgres>>::decode(value)?;
+        Ok(Self(Timestamp::from_micros(micros.saturating_add(EPOCH_MICROS))))
+    }
 }
 
 /// A span to count back from now, in microseconds: at most a thousand years,

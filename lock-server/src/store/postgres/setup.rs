@@ -10,7 +10,7 @@ use sqlx::{
 };
 
 use super::{
-    PostgresStore,
+    Pooled, PostgresStore,
     epoch::Timeline,
     goodbye,
     limits::Limits,
@@ -45,7 +45,7 @@ impl PostgresStore {
             .extra_float_digits(None)
             .disable_statement_logging();
         let opening = Opening { url, timeout: options.timeout };
-        let (guarded, pooled) = reach(&base, &opening, pooler).await?;
+        let Ways { any: guarded, batches, pooled } = reach(&base, &opening, pooler).await?;
         opening.in_time(check_server(&guarded, url)).await?;
         migrate(&base, options, &opening).await?;
         let timeline = opening
@@ -58,12 +58,16 @@ impl PostgresStore {
             .await?;
         let store = Self {
             connections: Connections::new(guarded, options.max_connections),
+            for_batches: Connections::new(batches, options.batches),
+            batches: options.batches,
             pooled,
             timeout: options.timeout,
             max_stall: options.max_stall,
-            acquire_sql: statements::acquire_sql(timeline),
+            acquire_sql: statements::acquire_sql(timeline, 0),
+            release_and_acquire_sql: statements::release_and_acquire_sql(timeline),
             renew_sql: statements::renew_sql(""),
             renew_or_skip_sql: statements::renew_sql("SKIP LOCKED"),
+            standing_sql: statements::standing_sql(),
             timeline,
         };
         store.check_epoch().await.map_err(|error| opening.failed(error))?;
@@ -121,13 +125,22 @@ impl From<OpenError> for Problem {
     }
 }
 
-/// How to connect, and how a transaction begins behind a transaction-pooling
-/// proxy, if there is one.
+/// How to connect.
+struct Ways {
+    /// For anything.
+    any: PgConnectOptions,
+    /// For batches of commands.
+    batches: PgConnectOptions,
+    /// How transactions begin behind a transaction-pooling proxy, if there is
+    /// one.
+    pooled: Option<Pooled>,
+}
+
 async fn reach(
     base: &PgConnectOptions,
     opening: &Opening<'_>,
     pooler: Pooler,
-) -> Result<(PgConnectOptions, Option<String>), OpenError> {
+) -> Result<Ways, OpenError> {
     let limits = Limits::of(opening.timeout);
     let guarded = base.clone().options(limits.parameters());
     let is_pooled = match pooler {
@@ -135,11 +148,15 @@ async fn reach(
         Pooler::None => false,
         Pooler::Auto => opening.in_time(drops_parameters(&guarded, limits)).await?,
     };
+    let of_batch = Limits::of_batch(opening.timeout);
     if is_pooled {
         tracing::info!("the database is behind a transaction-pooling proxy");
-        return Ok((base.clone().statement_cache_capacity(0), Some(limits.begin())));
+        let any = base.clone().statement_cache_capacity(0);
+        let pooled = Pooled { any: limits.begin(), batch: of_batch.begin() };
+        return Ok(Ways { batches: any.clone(), any, pooled: Some(pooled) });
     }
-    Ok((guarded, None))
+    let batches = base.clone().options(of_batch.parameters());
+    Ok(Ways { any: guarded, batches, pooled: None })
 }
 
 /// Whether who answers does not pass startup parameters on, or refuses them.

@@ -1,164 +1,207 @@
-//! The statements that carry out commands, over arrays: one row of the input
-//! for each command, with its place in the batch.
+//! The statements that carry out commands, over arrays: one element for each
+//! command, ordered by resource.
+//!
+//! What decides is in the statement that writes, and is read once the row is
+//! locked. Commands that it did not carry out are looked at afterwards by
+//! [`standing_sql`], which writes nothing: a conflict costs no commit.
+//!
+//! What makes these fast, as measured by `lock-bench` and written down in
+//! docs/decisions/0009-group-commit.md: no join of two sets that both grow with
+//! the batch, no row that is looked up more often than it must be, no sort.
 
 use super::{epoch, rows::LOCK_COLUMNS};
 
-/// Takes resources.
+/// What a re-entered lock had before; all null for a grant, of which the caller
+/// knows the rest.
+const GRANTED_BEFORE: &str = "CASE WHEN l.reentries > 0 THEN l.renewed_at END AS renewed_at,
+    CASE WHEN l.reentries > 0 THEN l.expires_at END AS expires_at,
+    CASE WHEN l.reentries > 0 THEN l.ttl END AS ttl,
+    CASE WHEN l.reentries > 0 THEN l.metadata END AS metadata";
+
+/// Takes resources: one row for each that was granted or re-entered, in the
+/// order of the commands.
 ///
-/// `conflicting` finds what another owner holds, without a write. The rest is
+/// What another owner holds is left out first, without a write. The rest is
 /// inserted, or updated where the row is there: the update sees the row as it
 /// is once its lock is granted, and reads the clock then. A row that another
-/// owner took meanwhile is neither updated nor conflicting; the command is
-/// tried again. So is one whose epoch is not the database's.
+/// owner took meanwhile is not updated. Nothing is granted in an epoch that is
+/// not the database's.
 ///
 /// A new row's clock is read before the row is there to be locked. What could
 /// happen in between (the statement stalls, somebody else is granted, releases
-/// and is pruned) takes longer than `$7`; a grant that took as long refuses
+/// and is pruned) takes longer than the last parameter says; a grant that took as long refuses
 /// itself, by the division.
-pub(super) fn acquire_sql(timeline: epoch::Timeline) -> String {
+///
+/// The parameters stand behind `after` others.
+pub(super) fn acquire_sql(timeline: epoch::Timeline, after: usize) -> String {
+    let [types, ids, owners, ttls, metadata, max_stall] =
+        std::array::from_fn(|at| format!("${}", after + at + 1));
     format!(
         r"
-WITH input AS MATERIALIZED (
-    SELECT * FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::int8[], $6::jsonb[])
-        AS i (place, resource_type, resource_id, owner_id, ttl_micros, metadata)
-), conflicting AS MATERIALIZED (
-    SELECT i.place, {LOCK_COLUMNS}, c.now
-    FROM input i
-    JOIN locks l ON l.resource_type = i.resource_type AND l.resource_id = i.resource_id
-    CROSS JOIN (SELECT clock_timestamp() AS now OFFSET 0) c
-    WHERE l.owner_id <> i.owner_id AND l.expires_at > c.now
-), granted AS (
-    INSERT INTO locks AS l (resource_type, resource_id, owner_id, fencing_token, acquired_at,
-                            renewed_at, expires_at, freed_at, ttl, reentries, metadata)
-    SELECT g.resource_type, g.resource_id, g.owner_id,
-           greatest(g.token_floor + 1,
-                    (extract(epoch FROM g.now) * 1000000)::bigint + g.epoch * {epoch_micros}),
-           g.now, g.now, g.now + g.ttl, NULL, g.ttl, 0, g.metadata
-    FROM (
-        SELECT sorted.*, clock_timestamp() AS now
+INSERT INTO locks AS l (resource_type, resource_id, owner_id, fencing_token, acquired_at,
+                        renewed_at, expires_at, freed_at, ttl, reentries, metadata, sweep_at)
+SELECT g.resource_type, g.resource_id, g.owner_id,
+       greatest(e.token_floor + 1,
+                (date_part('epoch', g.now) * 1000000)::bigint + e.epoch * {epoch_micros}),
+       g.now, g.now, g.now + g.ttl, NULL, g.ttl, 0, g.metadata, g.now + g.ttl
+FROM (
+    SELECT i.resource_type, i.resource_id, i.owner_id, i.metadata,
+           i.ttl_micros * interval '1 microsecond' AS ttl, clock_timestamp() AS now
+    FROM unnest({types}::text[], {ids}::text[], {owners}::text[], {ttls}::int8[],
+                {metadata}::jsonb[])
+        AS i (resource_type, resource_id, owner_id, ttl_micros, metadata)
+    WHERE NOT EXISTS (
+        SELECT FROM locks h
+        WHERE h.resource_type = i.resource_type AND h.resource_id = i.resource_id
+          AND h.owner_id <> i.owner_id AND h.expires_at > clock_timestamp()
+    )
+    OFFSET 0
+) g
+CROSS JOIN (SELECT * FROM fencing_epoch e WHERE {is_that_of_epoch} OFFSET 0) e
+ON CONFLICT (resource_type, resource_id) DO UPDATE SET
+    (owner_id, fencing_token, acquired_at, renewed_at, expires_at, freed_at, ttl, reentries,
+     metadata, sweep_at) = (
+        SELECT excluded.owner_id,
+               CASE WHEN own THEN l.fencing_token
+                    ELSE greatest(l.fencing_token + 1, excluded.fencing_token) END,
+               CASE WHEN own THEN l.acquired_at ELSE now END,
+               CASE WHEN own AND l.expires_at >= until THEN l.renewed_at ELSE now END,
+               CASE WHEN own AND l.expires_at >= until THEN l.expires_at ELSE until END,
+               NULL::timestamptz,
+               CASE WHEN own AND l.expires_at >= until THEN l.ttl ELSE excluded.ttl END,
+               CASE WHEN own THEN l.reentries + 1 ELSE 0 END,
+               CASE WHEN own AND excluded.metadata = '{{}}' THEN l.metadata
+                    ELSE excluded.metadata END,
+               least(l.sweep_at, until)
         FROM (
-            SELECT i.resource_type, i.resource_id, i.owner_id, i.metadata,
-                   i.ttl_micros * interval '1 microsecond' AS ttl, e.epoch, e.token_floor
-            FROM input i
-            CROSS JOIN fencing_epoch e
-            WHERE {is_that_of_epoch}
-              AND NOT EXISTS (SELECT FROM conflicting c WHERE c.place = i.place)
-            ORDER BY i.resource_type COLLATE {C}, i.resource_id COLLATE {C}
+            SELECT c.now, c.now + excluded.ttl AS until,
+                   coalesce(l.owner_id = excluded.owner_id AND l.expires_at > c.now, false)
+                       AS own
+            FROM (SELECT clock_timestamp() AS now OFFSET 0) c
             OFFSET 0
-        ) sorted
-        OFFSET 0
-    ) g
-    ON CONFLICT (resource_type, resource_id) DO UPDATE SET
-        (owner_id, fencing_token, acquired_at, renewed_at, expires_at, freed_at, ttl, reentries,
-         metadata) = (
-            SELECT excluded.owner_id,
-                   CASE WHEN own THEN l.fencing_token
-                        ELSE greatest(l.fencing_token + 1, excluded.fencing_token) END,
-                   CASE WHEN own THEN l.acquired_at ELSE now END,
-                   CASE WHEN own AND l.expires_at >= until THEN l.renewed_at ELSE now END,
-                   CASE WHEN own AND l.expires_at >= until THEN l.expires_at ELSE until END,
-                   NULL::timestamptz,
-                   CASE WHEN own AND l.expires_at >= until THEN l.ttl ELSE excluded.ttl END,
-                   CASE WHEN own THEN l.reentries + 1 ELSE 0 END,
-                   CASE WHEN own AND excluded.metadata = '{{}}' THEN l.metadata
-                        ELSE excluded.metadata END
-            FROM (
-                SELECT c.now, c.now + excluded.ttl AS until,
-                       coalesce(l.owner_id = excluded.owner_id AND l.expires_at > c.now, false)
-                           AS own
-                FROM (SELECT clock_timestamp() AS now OFFSET 0) c
-                OFFSET 0
-            ) judged
-        )
-        WHERE l.owner_id = excluded.owner_id
-           OR l.expires_at IS NULL
-           OR l.expires_at <= clock_timestamp()
-    RETURNING {LOCK_COLUMNS}, l.reentries, clock_timestamp() AS now,
-        1 / (CASE WHEN l.reentries = 0
-                   AND clock_timestamp() - l.acquired_at > $7 * interval '1 microsecond'
-                  THEN 0 ELSE 1 END) AS in_time
-)
-SELECT i.place, 'granted' AS what, l.reentries > 0 AS reentrant, {LOCK_COLUMNS}, l.now
-FROM granted l
-JOIN input i ON i.resource_type = l.resource_type AND i.resource_id = l.resource_id
-UNION ALL
-SELECT l.place, 'conflict', false, {LOCK_COLUMNS}, l.now FROM conflicting l
+        ) judged
+    )
+    WHERE l.owner_id = excluded.owner_id
+       OR l.expires_at IS NULL
+       OR l.expires_at <= clock_timestamp()
+RETURNING l.resource_type, l.resource_id, l.fencing_token, l.acquired_at,
+    clock_timestamp() AS now, {GRANTED_BEFORE},
+    1 / (CASE WHEN l.reentries = 0
+               AND clock_timestamp() - l.acquired_at > {max_stall} * interval '1 microsecond'
+              THEN 0 ELSE 1 END) AS in_time
 ",
         epoch_micros = epoch::EPOCH_MICROS,
         is_that_of_epoch = timeline.is_that_of_epoch(),
-        C = "\"C\"",
     )
 }
 
-/// Renews leases. The row is locked first and the clock read then: an update
-/// alone would judge by the clock from before it waited for the row.
+/// Renews leases: a row for each that has one and was not left out. The row is
+/// locked first and the clock read then: an update alone would judge by the
+/// clock from before it waited for the row.
 ///
 /// The sort in `judged` is there to have all rows locked before the first is
 /// updated: a resource may stand there several times, under different tokens,
 /// and Postgres skips a row that the same statement has already updated.
+///
+/// An expiry that comes closer takes `sweep_at` along, which must not be later.
 pub(super) fn renew_sql(or_skip: &str) -> String {
     format!(
         r"
-WITH input AS MATERIALIZED (
-    SELECT * FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::int8[], $6::int8[])
-        AS i (place, resource_type, resource_id, owner_id, fencing_token, ttl_micros)
-), locked AS MATERIALIZED (
-    SELECT i.place, i.owner_id AS asking_owner, i.fencing_token AS asking_token,
-           i.ttl_micros * interval '1 microsecond' AS asking_ttl,
-           l.resource_type, l.resource_id, l.owner_id, l.fencing_token, l.acquired_at,
-           l.expires_at, l.ttl, l.metadata
-    FROM input i
-    JOIN locks l ON l.resource_type = i.resource_type AND l.resource_id = i.resource_id
-    ORDER BY l.resource_type, l.resource_id
-    FOR UPDATE OF l {or_skip}
-), judged AS MATERIALIZED (
-    SELECT locked.*, clock_timestamp() AS now FROM locked ORDER BY place
+WITH judged AS MATERIALIZED (
+    SELECT k.*, c.now,
+           coalesce(k.owner_id = k.asking_owner AND k.fencing_token = k.asking_token
+                    AND k.expires_at > c.now, false) AS done
+    FROM (
+        SELECT i.place, i.owner_id AS asking_owner, i.fencing_token AS asking_token,
+               coalesce(i.ttl_micros * interval '1 microsecond', l.ttl) AS new_ttl, l.*
+        FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::int8[], $6::int8[])
+            AS i (place, resource_type, resource_id, owner_id, fencing_token, ttl_micros)
+        JOIN locks l ON l.resource_type = i.resource_type AND l.resource_id = i.resource_id
+        FOR UPDATE OF l {or_skip}
+    ) k
+    CROSS JOIN LATERAL (SELECT clock_timestamp() AS now, k.place OFFSET 0) c
+    ORDER BY k.place
 ), renewed AS (
     UPDATE locks l
     SET renewed_at = j.now,
-        expires_at = j.now + coalesce(j.asking_ttl, j.ttl),
-        ttl = coalesce(j.asking_ttl, j.ttl)
+        expires_at = j.now + j.new_ttl,
+        ttl = j.new_ttl,
+        sweep_at = least(l.sweep_at, j.now + j.new_ttl)
     FROM judged j
-    WHERE l.resource_type = j.resource_type AND l.resource_id = j.resource_id
-      AND j.owner_id = j.asking_owner AND j.fencing_token = j.asking_token
-      AND j.expires_at > j.now
-    RETURNING j.place, l.renewed_at, l.expires_at, l.ttl
+    WHERE j.done AND l.resource_type = j.resource_type AND l.resource_id = j.resource_id
 )
-SELECT j.place, j.resource_type, j.resource_id, j.owner_id, j.fencing_token, j.acquired_at,
-       r.renewed_at, coalesce(r.expires_at, j.expires_at) AS expires_at,
-       coalesce(r.ttl, j.ttl) AS ttl, j.metadata, j.now,
-       r.place IS NOT NULL AS done
-FROM judged j
-LEFT JOIN renewed r ON r.place = j.place
+SELECT l.resource_type, l.resource_id, l.owner_id, l.fencing_token, l.acquired_at,
+       CASE WHEN l.done THEN l.now ELSE l.renewed_at END,
+       CASE WHEN l.done THEN l.now + l.new_ttl ELSE l.expires_at END,
+       l.new_ttl, l.metadata, l.now, l.place, l.done
+FROM judged l
 "
     )
 }
 
-/// Ends leases. The row stays, so that the resource keeps its token.
-pub(super) const RELEASE: &str = r#"
+/// Ends leases: a row for each that ended, with whether it was live. The row
+/// stays, so that the resource keeps its token.
+///
+/// Whether the lease was live is judged as the row is changed, and again
+/// afterwards by when it was renewed for how long: an update that waited for
+/// the row without being told of a change has judged by the clock from before.
+pub(super) const RELEASE: &str = "
+UPDATE locks l
+SET expires_at = NULL, freed_at = clock_timestamp(), metadata = '{}',
+    ended_live = l.expires_at > clock_timestamp()
+FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::int8[])
+    AS i (place, resource_type, resource_id, owner_id, fencing_token)
+WHERE l.resource_type = i.resource_type AND l.resource_id = i.resource_id
+  AND l.owner_id = i.owner_id
+  AND (i.fencing_token IS NULL OR l.fencing_token = i.fencing_token)
+  AND l.expires_at IS NOT NULL
+RETURNING i.place, l.ended_live AND l.renewed_at + l.ttl > clock_timestamp() AS ended";
+
+/// How many parameters [`RELEASE`] has: those of the acquire statement stand
+/// behind them where one statement does both.
+const RELEASE_PARAMETERS: usize = 5;
+
+/// Ends leases and takes resources, all different ones, for the price of one
+/// commit: the rows of the acquire statement, and behind them two columns with
+/// what [`RELEASE`] says, of which a row has either.
+pub(super) fn release_and_acquire_sql(timeline: epoch::Timeline) -> String {
+    let acquire_sql = acquire_sql(timeline, RELEASE_PARAMETERS);
+    format!(
+        r"
+WITH granted AS ({acquire_sql}), freed AS ({RELEASE})
+SELECT l.resource_type, l.resource_id, l.fencing_token, l.acquired_at, l.now, l.renewed_at,
+       l.expires_at, l.ttl, l.metadata, NULL::int8, NULL::bool
+FROM granted l
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, f.place, f.ended
+FROM freed f
+"
+    )
+}
+
+/// How resources stand: a row for each that is held or stale.
+pub(super) fn standing_sql() -> String {
+    format!(
+        "SELECT {LOCK_COLUMNS}, c.now, i.place
+         FROM unnest($1::int8[], $2::text[], $3::text[]) AS i (place, resource_type, resource_id)
+         JOIN locks l ON l.resource_type = i.resource_type AND l.resource_id = i.resource_id
+         CROSS JOIN (SELECT clock_timestamp() AS now OFFSET 0) c
+         WHERE l.expires_at IS NOT NULL"
+    )
+}
+
+/// Which resources' rows somebody else has locked. Asked after a batch has
+/// waited for one.
+pub(super) const LOCKED: &str = "
 WITH input AS MATERIALIZED (
-    SELECT * FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::int8[])
-        AS i (place, resource_type, resource_id, owner_id, fencing_token)
-), locked AS MATERIALIZED (
-    SELECT i.place, i.owner_id AS asking_owner, i.fencing_token AS asking_token,
-           l.resource_type, l.resource_id, l.owner_id, l.fencing_token, l.expires_at
+    SELECT * FROM unnest($1::int8[], $2::text[], $3::text[]) AS i (place, resource_type, resource_id)
+), open AS MATERIALIZED (
+    SELECT i.place
     FROM input i
     JOIN locks l ON l.resource_type = i.resource_type AND l.resource_id = i.resource_id
-    ORDER BY l.resource_type, l.resource_id
-    FOR UPDATE OF l
-), judged AS MATERIALIZED (
-    SELECT locked.*, clock_timestamp() AS now FROM locked
-), freed AS (
-    UPDATE locks l
-    SET expires_at = NULL, freed_at = j.now, metadata = '{}'
-    FROM judged j
-    WHERE l.resource_type = j.resource_type AND l.resource_id = j.resource_id
-      AND j.expires_at IS NOT NULL
-      AND j.owner_id = j.asking_owner
-      AND (j.asking_token IS NULL OR j.fencing_token = j.asking_token)
-    RETURNING j.place
+    FOR UPDATE OF l SKIP LOCKED
 )
-SELECT j.place, j.owner_id, j.fencing_token, j.expires_at, j.now, f.place IS NOT NULL AS done
-FROM judged j
-LEFT JOIN freed f ON f.place = j.place
-"#;
+SELECT i.place
+FROM input i
+JOIN locks l ON l.resource_type = i.resource_type AND l.resource_id = i.resource_id
+WHERE i.place NOT IN (SELECT place FROM open)";

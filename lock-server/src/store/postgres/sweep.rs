@@ -9,17 +9,22 @@ use crate::{
     store::Freed,
 };
 
-// The clock stands in a subquery so that an index can be used with it.
+// The clock stands in a subquery so that an index can be used with it. The
+// index is that on sweep_at, which is never later than a row's expiry; what it
+// finds is then judged by what it is about.
 
 /// Frees stale locks. A lock that was stale by the clock from before its row
 /// was locked is stale still: nobody else can have changed it since.
 const PURGE: &str = "
-    WITH stale AS MATERIALIZED (
+    WITH clock AS MATERIALIZED (
+        SELECT clock_timestamp() - $2 * interval '1 microsecond' AS before
+    ), stale AS MATERIALIZED (
         SELECT l.resource_type, l.resource_id
         FROM locks l
-        WHERE l.expires_at <= (SELECT clock_timestamp()) - $2 * interval '1 microsecond'
+        WHERE l.sweep_at <= (SELECT before FROM clock)
+          AND l.expires_at <= (SELECT before FROM clock)
           AND ($1::text IS NULL OR l.resource_type = $1)
-        ORDER BY l.expires_at
+        ORDER BY l.sweep_at
         LIMIT $3
         FOR UPDATE SKIP LOCKED
     ), freed AS (
@@ -52,14 +57,39 @@ const RELEASE_OWNER: &str = "
     )
     SELECT count(*) AS freed_rows, count(*) FILTER (WHERE was_live) AS live_rows FROM freed";
 
+/// Moves `sweep_at` of rows that it has come for, and that are neither stale
+/// nor free for long, to when they may be; and takes the last owner's name out
+/// of free ones, so that they are not found as the owner's.
+const PUT_OFF: &str = "
+    WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
+    due AS MATERIALIZED (
+        SELECT l.resource_type, l.resource_id
+        FROM locks l
+        WHERE l.sweep_at <= (SELECT now FROM clock)
+          AND (l.expires_at > (SELECT now FROM clock)
+               OR l.freed_at > (SELECT now FROM clock) - $1 * interval '1 microsecond')
+        ORDER BY l.sweep_at
+        LIMIT $2
+        FOR UPDATE SKIP LOCKED
+    ), put_off AS (
+        UPDATE locks l
+        SET sweep_at = coalesce(l.expires_at, l.freed_at + $1 * interval '1 microsecond'),
+            owner_id = CASE WHEN l.expires_at IS NULL THEN '' ELSE l.owner_id END
+        FROM due d
+        WHERE l.resource_type = d.resource_type AND l.resource_id = d.resource_id
+        RETURNING 1
+    )
+    SELECT count(*) AS put_off FROM put_off";
+
 /// Deletes rows that have been free for long, and notes the greatest token
 /// among them, above which a resource without a row starts.
 const PRUNE: &str = "
     WITH forgotten AS MATERIALIZED (
         SELECT l.resource_type, l.resource_id
         FROM locks l
-        WHERE l.freed_at < (SELECT clock_timestamp()) - $1 * interval '1 microsecond'
-        ORDER BY l.freed_at
+        WHERE l.sweep_at <= (SELECT clock_timestamp())
+          AND l.freed_at < (SELECT clock_timestamp()) - $1 * interval '1 microsecond'
+        ORDER BY l.sweep_at
         LIMIT $2
         FOR UPDATE SKIP LOCKED
     ), deleted AS (
@@ -103,6 +133,15 @@ impl PostgresStore {
     }
 
     pub(super) async fn forget_free(&self, free_for: Span, most: u32) -> Result<u64, StoreError> {
+        // What is not to be swept yet is put off first, so that it is not
+        // looked at each time.
+        loop {
+            let query = sqlx::query(PUT_OFF).bind(rows::ago(free_for)).bind(i64::from(most));
+            let put_off = self.run(query).await?;
+            if count(put_off.first(), "put_off")? < u64::from(most) {
+                break;
+            }
+        }
         let query = sqlx::query(PRUNE).bind(rows::ago(free_for)).bind(i64::from(most));
         let found = self.run(query).await?;
         count(found.first(), "pruned")

@@ -1,47 +1,54 @@
-//! Commands in one write transaction: the rows that they are about are read at
-//! once, decided on one command after the other, and written at once.
+//! Commands in one write transaction, one after the other: each reads its row,
+//! is decided on, and writes what is to be written.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::LazyLock,
+use std::sync::LazyLock;
+
+use rusqlite::{
+    CachedStatement, Connection, OptionalExtension as _, Transaction, TransactionBehavior, params,
 };
-
-use serde_json::json;
-use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqliteConnection};
 
 use super::{
     SqliteStore, StoreError,
-    rows::{self, NOW},
+    rows::{self, NOW, STANDING},
 };
-use crate::domain::{Change, Command, Metadata, Outcome, Resource, Row, Timestamp, decide};
+use crate::domain::{Change, Command, Outcome, Resource, Row, Timestamp, decide};
 
 /// The clock and the token floor.
 static CLOCK: LazyLock<String> =
-    LazyLock::new(|| format!("SELECT {NOW} AS now, token_floor FROM fencing_epoch"));
+    LazyLock::new(|| format!("SELECT {NOW}, token_floor FROM fencing_epoch"));
 
-/// The rows of resources, which are given as pairs of type and id.
-const READ: &str = "
-    SELECT l.*
-    FROM json_each(?1) AS wanted
-    JOIN locks l ON l.resource_type = wanted.value ->> 0 AND l.resource_id = wanted.value ->> 1";
+static READ: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT l.rowid, {STANDING} FROM locks l
+         WHERE l.resource_type = ?1 AND l.resource_id = ?2"
+    )
+});
 
-/// Writes rows, which are given as arrays in the order of these columns.
-const WRITE: &str = "
+/// The first grant of a resource.
+const INSERT: &str = "
     INSERT INTO locks (resource_type, resource_id, owner_id, fencing_token, acquired_at,
-                       renewed_at, expires_at, freed_at, ttl, reentries, metadata)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
-           value ->> 6, value ->> 7, value ->> 8, value ->> 9, value -> 10
-    FROM json_each(?1)
-    WHERE true
-    ON CONFLICT (resource_type, resource_id) DO UPDATE SET
-        owner_id = excluded.owner_id, fencing_token = excluded.fencing_token,
-        acquired_at = excluded.acquired_at, renewed_at = excluded.renewed_at,
-        expires_at = excluded.expires_at, freed_at = excluded.freed_at, ttl = excluded.ttl,
-        reentries = excluded.reentries, metadata = excluded.metadata";
+                       renewed_at, expires_at, ttl, reentries, metadata, not_free_before)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?5)";
+
+// An update touches the indexes on the columns that it names, changed or not.
+
+const GRANT: &str = "
+    UPDATE locks
+    SET owner_id = ?2, fencing_token = ?3, acquired_at = ?4, renewed_at = ?5, expires_at = ?6,
+        ttl = ?7, reentries = ?8, metadata = ?9, freed_at = NULL
+    WHERE rowid = ?1";
+
+/// A renewal or a re-entry: the hold is the same.
+const EXTEND: &str = "
+    UPDATE locks SET renewed_at = ?2, expires_at = ?3, ttl = ?4, reentries = ?5, metadata = ?6
+    WHERE rowid = ?1";
+
+const FREE: &str = "
+    UPDATE locks SET expires_at = NULL, freed_at = ?2, metadata = '{}' WHERE rowid = ?1";
 
 /// The most commands in one transaction: others get their turn in between, and
 /// what is done stays done when the time for the rest is over.
-const TRANSACTION: usize = 500;
+pub(super) const TRANSACTION: usize = 500;
 
 impl SqliteStore {
     pub(super) async fn apply_batch(
@@ -50,90 +57,127 @@ impl SqliteStore {
     ) -> Result<Vec<Outcome>, StoreError> {
         let mut outcomes = Vec::with_capacity(commands.len());
         for commands in commands.chunks(TRANSACTION) {
-            let mut writer = self.writer().await?;
-            let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
-            outcomes.extend(apply(&mut transaction, commands).await?);
-            transaction.commit().await?;
-            writer.done();
+            let commands = commands.to_vec();
+            outcomes.extend(self.writer.run(move |writer| apply(writer, &commands)).await?);
         }
         Ok(outcomes)
     }
 }
 
+/// Begins to write, once nobody else does.
+pub(super) fn begin(writer: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
+    writer.transaction_with_behavior(TransactionBehavior::Immediate)
+}
+
+/// The clock and the token floor.
+pub(super) fn clock(transaction: &Transaction<'_>) -> rusqlite::Result<(Timestamp, i64)> {
+    transaction
+        .prepare_cached(&CLOCK)?
+        .query_one((), |row| Ok((Timestamp::from_micros(row.get(0)?), row.get(1)?)))
+}
+
 /// Carries out commands while nobody else can write. One reading of the clock
 /// serves them all: it is from after the write lock was granted.
-async fn apply(
-    connection: &mut SqliteConnection,
-    commands: &[Command],
-) -> Result<Vec<Outcome>, StoreError> {
-    let clock = sqlx::query(AssertSqlSafe(CLOCK.as_str())).fetch_one(&mut *connection).await?;
-    let now = Timestamp::from_micros(clock.try_get("now")?);
-    let floor: i64 = clock.try_get("token_floor")?;
-    let mut rows = read(connection, commands).await?;
-    let mut changed = BTreeSet::new();
+fn apply(writer: &mut Connection, commands: &[Command]) -> rusqlite::Result<Vec<Outcome>> {
+    let transaction = begin(writer)?;
+    let (now, floor) = clock(&transaction)?;
+    let mut table = Table::of(&transaction)?;
     let mut outcomes = Vec::with_capacity(commands.len());
     for command in commands {
         let resource = command.resource();
-        let decision = decide(command, rows.get(resource).cloned(), now, floor);
-        match decision.change {
-            Change::Keep => {}
-            Change::Put(row) => {
-                rows.insert(resource.clone(), row);
-                changed.insert(resource);
+        let (place, row) = table.read(resource)?.unzip();
+        let standing = place.zip(row.as_ref().map(|row: &Row| row.token));
+        let decision = decide(command, row, now, floor);
+        match (decision.change, standing) {
+            (Change::Put(row), None) => table.insert(resource, &row)?,
+            (Change::Put(row), Some((place, token))) if row.token == token => {
+                table.extend(place, &row)?;
             }
-            Change::Free => {
-                if let Some(row) = rows.get_mut(resource) {
-                    row.expires_at = None;
-                    row.metadata = Metadata::default();
-                    changed.insert(resource);
-                }
-            }
+            (Change::Put(row), Some((place, _))) => table.grant(place, &row)?,
+            (Change::Free, Some((place, _))) => table.free(place, now)?,
+            (Change::Keep, _) | (Change::Free, None) => {}
         }
         outcomes.push(decision.outcome);
     }
-    write(connection, &rows, &changed, now).await?;
+    drop(table);
+    transaction.commit()?;
     Ok(outcomes)
 }
 
-async fn read(
-    connection: &mut SqliteConnection,
-    commands: &[Command],
-) -> Result<BTreeMap<Resource, Row>, StoreError> {
-    let wanted: BTreeSet<_> = commands.iter().map(Command::resource).collect();
-    let wanted: Vec<_> = wanted.iter().map(|one| [one.kind().as_str(), one.id()]).collect();
-    let found = sqlx::query(READ).bind(json!(wanted)).fetch_all(connection).await?;
-    found.iter().map(|row| Ok((rows::resource(row)?, rows::standing(row)?))).collect()
+/// The statements on one row.
+struct Table<'a> {
+    read: CachedStatement<'a>,
+    insert: CachedStatement<'a>,
+    grant: CachedStatement<'a>,
+    extend: CachedStatement<'a>,
+    free: CachedStatement<'a>,
 }
 
-async fn write(
-    connection: &mut SqliteConnection,
-    rows: &BTreeMap<Resource, Row>,
-    changed: &BTreeSet<&Resource>,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    if changed.is_empty() {
-        return Ok(());
-    }
-    let values: Vec<_> = changed
-        .iter()
-        .filter_map(|resource| Some((resource, rows.get(*resource)?)))
-        .map(|(resource, row)| {
-            let freed_at = row.expires_at.is_none().then(|| now.micros());
-            json!([
-                resource.kind().as_str(),
-                resource.id(),
-                row.owner.as_str(),
-                row.token.for_table(),
-                row.acquired_at.micros(),
-                row.renewed_at.micros(),
-                row.expires_at.map(Timestamp::micros),
-                freed_at,
-                row.ttl.micros(),
-                row.reentries,
-                row.metadata.entries(),
-            ])
+impl<'a> Table<'a> {
+    fn of(transaction: &'a Transaction<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            read: transaction.prepare_cached(&READ)?,
+            insert: transaction.prepare_cached(INSERT)?,
+            grant: transaction.prepare_cached(GRANT)?,
+            extend: transaction.prepare_cached(EXTEND)?,
+            free: transaction.prepare_cached(FREE)?,
         })
-        .collect();
-    sqlx::query(WRITE).bind(json!(values)).execute(connection).await?;
-    Ok(())
+    }
+
+    /// The resource's row and where it is.
+    fn read(&mut self, resource: &Resource) -> rusqlite::Result<Option<(i64, Row)>> {
+        self.read
+            .query_row((resource.kind().as_str(), resource.id()), |row| {
+                Ok((row.get(0)?, rows::standing(row, 1)?))
+            })
+            .optional()
+    }
+
+    fn insert(&mut self, resource: &Resource, row: &Row) -> rusqlite::Result<()> {
+        self.insert.execute(params![
+            resource.kind().as_str(),
+            resource.id(),
+            row.owner.as_str(),
+            row.token.for_table(),
+            row.acquired_at.micros(),
+            row.renewed_at.micros(),
+            row.expires_at.map(Timestamp::micros),
+            row.ttl.micros(),
+            row.reentries,
+            rows::metadata_text(&row.metadata)?,
+        ])?;
+        Ok(())
+    }
+
+    fn grant(&mut self, place: i64, row: &Row) -> rusqlite::Result<()> {
+        self.grant.execute(params![
+            place,
+            row.owner.as_str(),
+            row.token.for_table(),
+            row.acquired_at.micros(),
+            row.renewed_at.micros(),
+            row.expires_at.map(Timestamp::micros),
+            row.ttl.micros(),
+            row.reentries,
+            rows::metadata_text(&row.metadata)?,
+        ])?;
+        Ok(())
+    }
+
+    fn extend(&mut self, place: i64, row: &Row) -> rusqlite::Result<()> {
+        self.extend.execute(params![
+            place,
+            row.renewed_at.micros(),
+            row.expires_at.map(Timestamp::micros),
+            row.ttl.micros(),
+            row.reentries,
+            rows::metadata_text(&row.metadata)?,
+        ])?;
+        Ok(())
+    }
+
+    fn free(&mut self, place: i64, now: Timestamp) -> rusqlite::Result<()> {
+        self.free.execute((place, now.micros()))?;
+        Ok(())
+    }
 }

@@ -1,69 +1,111 @@
 //! Reading locks.
 
-use std::sync::LazyLock;
+use std::fmt::Write as _;
 
-use sqlx::AssertSqlSafe;
+use rusqlite::{Connection, ToSql, types::Value};
 
 use super::{
     SqliteStore, StoreError,
-    rows::{self, NOW},
+    rows::{self, NOW, STANDING},
 };
-use crate::domain::{
-    ListFilter, Lock, LockPage, Resource, ResourceType, StaleFilter, StalePage, Timestamp,
-};
+use crate::domain::{ListFilter, Lock, LockPage, Resource, StaleFilter, StalePage, Timestamp};
 
-static GET: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "SELECT {NOW} AS now, l.* FROM locks l
-         WHERE l.resource_type = ?1 AND l.resource_id = ?2 AND l.expires_at IS NOT NULL"
-    )
-});
+/// A query that says only what is asked for, so that an index can be used.
+struct Query {
+    sql: String,
+    values: Vec<Value>,
+}
 
-/// The comparison with the prefix as a text narrows the range of the key that
-/// is read; `substr`, by bytes, is what decides.
-static LIST: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "SELECT {NOW} AS now, l.* FROM locks l
-         WHERE l.expires_at > {NOW}
-           AND (?1 IS NULL OR l.resource_type = ?1)
-           AND (?2 = '' OR (l.resource_id >= ?2
-                AND substr(CAST(l.resource_id AS BLOB), 1, length(CAST(?2 AS BLOB)))
-                    = CAST(?2 AS BLOB)))
-           AND (?3 IS NULL OR l.owner_id = ?3)
-           AND (?4 IS NULL OR (l.resource_type, l.resource_id) > (?4, ?5))
-         ORDER BY l.resource_type, l.resource_id
-         LIMIT ?6"
-    )
-});
+impl Query {
+    /// All locks; the conditions say which.
+    fn locks() -> Self {
+        let columns = format!("{NOW}, l.resource_type, l.resource_id, {STANDING}");
+        Self { sql: format!("SELECT {columns} FROM locks l WHERE true"), values: Vec::new() }
+    }
 
-static LIST_STALE: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "SELECT {NOW} AS now, l.* FROM locks l
-         WHERE l.expires_at <= {NOW} - ?2
-           AND (?1 IS NULL OR l.resource_type = ?1)
-           AND (?3 IS NULL OR (l.expires_at, l.resource_type, l.resource_id) > (?3, ?4, ?5))
-         ORDER BY l.expires_at, l.resource_type, l.resource_id
-         LIMIT ?6"
-    )
-});
+    /// Adds a condition; each `?` in it stands for one of the values.
+    fn and<const N: usize>(&mut self, condition: &str, values: [Value; N]) {
+        // Writing to a string cannot fail.
+        let _ = write!(self.sql, " AND {condition}");
+        self.values.extend(values);
+    }
 
-static COUNT_STALE: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "SELECT count(*) FROM locks l
-         WHERE l.expires_at <= {NOW} - ?2 AND (?1 IS NULL OR l.resource_type = ?1)"
-    )
-});
+    /// The locks in this order, at most so many.
+    fn page(mut self, db: &Connection, order: &str, size: u32) -> rusqlite::Result<Vec<Lock>> {
+        let _ = write!(self.sql, " ORDER BY {order} LIMIT ?");
+        self.values.push(Value::from(i64::from(size)));
+        self.read(db)
+    }
+
+    fn read(&self, db: &Connection) -> rusqlite::Result<Vec<Lock>> {
+        db.prepare_cached(&self.sql)?.query_map(self.parameters().as_slice(), rows::lock)?.collect()
+    }
+
+    /// How many there are.
+    fn count(&self, db: &Connection) -> rusqlite::Result<u64> {
+        let sql = format!("SELECT count(*) FROM ({})", self.sql);
+        let count: i64 =
+            db.prepare_cached(&sql)?.query_one(self.parameters().as_slice(), |row| row.get(0))?;
+        Ok(count.unsigned_abs())
+    }
+
+    fn parameters(&self) -> Vec<&dyn ToSql> {
+        self.values.iter().map(|value| value as &dyn ToSql).collect()
+    }
+}
+
+fn text(text: &str) -> Value {
+    Value::from(text.to_owned())
+}
+
+fn key(resource: &Resource) -> [Value; 2] {
+    [text(resource.kind().as_str()), text(resource.id())]
+}
+
+/// Live locks after a resource.
+fn live(filter: &ListFilter, after: Option<&Resource>) -> Query {
+    let mut query = Query::locks();
+    query.and(&format!("l.expires_at > {NOW}"), []);
+    if let Some(kind) = &filter.kind {
+        query.and("l.resource_type = ?", [text(kind.as_str())]);
+    }
+    let prefix = filter.id_prefix.as_str();
+    if !prefix.is_empty() {
+        // The comparison as a text narrows the range of the key that is read;
+        // that of bytes is what decides.
+        query.and("l.resource_id >= ?", [text(prefix)]);
+        query.and(
+            "substr(CAST(l.resource_id AS BLOB), 1, ?) = CAST(? AS BLOB)",
+            [Value::from(prefix.len() as i64), text(prefix)],
+        );
+    }
+    if let Some(owner) = &filter.owner {
+        query.and("l.owner_id = ? AND l.freed_at IS NULL", [text(owner.as_str())]);
+    }
+    if let Some(after) = after {
+        query.and("(l.resource_type, l.resource_id) > (?, ?)", key(after));
+    }
+    query
+}
+
+/// Stale locks.
+fn stale(filter: &StaleFilter) -> Query {
+    let mut query = Query::locks();
+    let older_than = Value::from(filter.older_than.micros());
+    query.and(&format!("l.expires_at <= {NOW} - ?"), [older_than]);
+    if let Some(kind) = &filter.kind {
+        query.and("l.resource_type = ?", [text(kind.as_str())]);
+    }
+    query
+}
 
 impl SqliteStore {
     pub(super) async fn read_lock(&self, resource: &Resource) -> Result<Option<Lock>, StoreError> {
-        let mut reader = self.reader().await?;
-        let row = sqlx::query(AssertSqlSafe(GET.as_str()))
-            .bind(resource.kind().as_str())
-            .bind(resource.id())
-            .fetch_optional(reader.connection())
-            .await?;
-        reader.done();
-        row.as_ref().map(rows::lock).transpose()
+        let mut query = Query::locks();
+        let is_it = "(l.resource_type, l.resource_id) = (?, ?) AND l.expires_at IS NOT NULL";
+        query.and(is_it, key(resource));
+        let mut found = self.readers().run(move |db| query.read(db)).await?;
+        Ok(found.pop())
     }
 
     pub(super) async fn read_live(
@@ -72,18 +114,9 @@ impl SqliteStore {
         after: Option<&Resource>,
         size: u32,
     ) -> Result<LockPage, StoreError> {
-        let mut reader = self.reader().await?;
-        let rows = sqlx::query(AssertSqlSafe(LIST.as_str()))
-            .bind(filter.kind.as_ref().map(ResourceType::as_str))
-            .bind(filter.id_prefix.as_str())
-            .bind(filter.owner.as_ref().map(|owner| owner.as_str()))
-            .bind(after.map(|resource| resource.kind().as_str()))
-            .bind(after.map(Resource::id))
-            .bind(i64::from(size) + 1)
-            .fetch_all(reader.connection())
-            .await?;
-        reader.done();
-        let locks = rows.iter().map(rows::lock).collect::<Result<_, _>>()?;
+        let query = live(filter, after);
+        let order = "l.resource_type, l.resource_id";
+        let locks = self.readers().run(move |db| query.page(db, order, size + 1)).await?;
         Ok(LockPage::cut(locks, size as usize))
     }
 
@@ -93,25 +126,54 @@ impl SqliteStore {
         after: Option<&(Timestamp, Resource)>,
         size: u32,
     ) -> Result<StalePage, StoreError> {
-        let kind = filter.kind.as_ref().map(ResourceType::as_str);
-        let older_than = filter.older_than.micros();
-        let mut reader = self.reader().await?;
-        let rows = sqlx::query(AssertSqlSafe(LIST_STALE.as_str()))
-            .bind(kind)
-            .bind(older_than)
-            .bind(after.map(|(expiry, _)| expiry.micros()))
-            .bind(after.map(|(_, resource)| resource.kind().as_str()))
-            .bind(after.map(|(_, resource)| resource.id()))
-            .bind(i64::from(size) + 1)
-            .fetch_all(reader.connection())
-            .await?;
-        let locks = rows.iter().map(rows::lock).collect::<Result<_, _>>()?;
-        let total: i64 = sqlx::query_scalar(AssertSqlSafe(COUNT_STALE.as_str()))
-            .bind(kind)
-            .bind(older_than)
-            .fetch_one(reader.connection())
-            .await?;
-        reader.done();
-        Ok(StalePage::cut(locks, size as usize, total.unsigned_abs()))
+        let all = stale(filter);
+        let mut rest = stale(filter);
+        if let Some((expiry, resource)) = after {
+            let [kind, id] = key(resource);
+            rest.and(
+                "(l.expires_at, l.resource_type, l.resource_id) > (?, ?, ?)",
+                [Value::from(expiry.micros()), kind, id],
+            );
+        }
+        let order = "l.expires_at, l.resource_type, l.resource_id";
+        let read = move |db: &mut Connection| Ok((rest.page(db, order, size + 1)?, all.count(db)?));
+        let (locks, total) = self.readers().run(read).await?;
+        Ok(StalePage::cut(locks, size as usize, total))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::{OwnerId, Span},
+        store::migrations,
+    };
+
+    /// How SQLite goes about a page of a query.
+    fn plan(query: &Query, order: &str) -> String {
+        let db = Connection::open_in_memory().unwrap();
+        for migration in migrations::sqlite().iter() {
+            db.execute_batch(migration.sql.as_str()).unwrap();
+        }
+        let sql = format!("EXPLAIN QUERY PLAN {} ORDER BY {order} LIMIT 100", query.sql);
+        let mut explain = db.prepare(&sql).unwrap();
+        let values = query.parameters();
+        let lines = explain.query_map(values.as_slice(), |row| row.get::<_, String>(3)).unwrap();
+        lines.map(Result::unwrap).collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn lists_use_the_indexes() {
+        let key = "l.resource_type, l.resource_id";
+        let after = Resource::stored("plan".into(), "42".into());
+        let page = plan(&live(&ListFilter::default(), Some(&after)), key);
+        assert!(page.contains("SEARCH l USING INDEX sqlite_autoindex_locks_1"), "{page}");
+        let owner = Some(OwnerId::stored("me".into()));
+        let owned = plan(&live(&ListFilter { owner, ..ListFilter::default() }, None), key);
+        assert!(owned.contains("SEARCH l USING INDEX locks_by_owner (owner_id=?)"), "{owned}");
+        let filter = StaleFilter { kind: None, older_than: Span::ZERO };
+        let oldest = plan(&stale(&filter), "l.expires_at, l.resource_type, l.resource_id");
+        assert!(oldest.contains("SEARCH l USING INDEX locks_by_expiry (expires_at<?)"), "{oldest}");
     }
 }

@@ -1,23 +1,29 @@
 //! Locks as rows of a result.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
-use sqlx::{Row as _, sqlite::SqliteRow, types::Json};
+use rusqlite::{Row, types::Type};
 
-use crate::{
-    domain::{FencingToken, Lock, Metadata, OwnerId, Resource, Row, Span, Timestamp},
-    store::StoreError,
+use crate::domain::{
+    FencingToken, Lock, Metadata, OwnerId, Resource, Row as Standing, Span, Timestamp,
 };
 
 /// SQLite's clock, in microseconds since 1970. It stands still while one
 /// statement runs.
 pub(super) const NOW: &str = "CAST(round(unixepoch('now', 'subsec') * 1000) AS INTEGER) * 1000";
 
-/// The lock in a row of all columns and `now`.
-pub(super) fn lock(row: &SqliteRow) -> Result<Lock, StoreError> {
-    let standing = standing(row)?;
+/// What [`standing`] reads, of a row `l`.
+pub(super) const STANDING: &str = "l.owner_id, l.fencing_token, l.acquired_at, l.renewed_at,
+    l.expires_at, l.ttl, l.reentries, l.metadata";
+
+/// No metadata, as the table has it.
+const NO_METADATA: &str = "{}";
+
+/// The lock in a row of the clock, type and id, and [`STANDING`].
+pub(super) fn lock(row: &Row<'_>) -> rusqlite::Result<Lock> {
+    let standing = standing(row, 3)?;
     Ok(Lock {
-        resource: resource(row)?,
+        resource: Resource::stored(row.get(1)?, row.get(2)?),
         owner: standing.owner,
         token: standing.token,
         acquired_at: standing.acquired_at,
@@ -25,27 +31,43 @@ pub(super) fn lock(row: &SqliteRow) -> Result<Lock, StoreError> {
         expires_at: standing.expires_at.unwrap_or_default(),
         ttl: standing.ttl,
         metadata: standing.metadata,
-        now: Timestamp::from_micros(row.try_get("now")?),
+        now: Timestamp::from_micros(row.get(0)?),
     })
 }
 
-/// The resource that a row is about.
-pub(super) fn resource(row: &SqliteRow) -> Result<Resource, StoreError> {
-    Ok(Resource::stored(row.try_get("resource_type")?, row.try_get("resource_id")?))
+/// The resource's row, in a row that has [`STANDING`] from this column on.
+pub(super) fn standing(row: &Row<'_>, first: usize) -> rusqlite::Result<Standing> {
+    let moment = |column| row.get(first + column).map(Timestamp::from_micros);
+    Ok(Standing {
+        owner: OwnerId::stored(row.get(first)?),
+        token: FencingToken::stored(row.get(first + 1)?),
+        acquired_at: moment(2)?,
+        renewed_at: moment(3)?,
+        expires_at: row.get::<_, Option<i64>>(first + 4)?.map(Timestamp::from_micros),
+        ttl: Span::from_micros(row.get(first + 5)?),
+        reentries: row.get(first + 6)?,
+        metadata: metadata(row, first + 7)?,
+    })
 }
 
-/// The resource's row, in a row of all columns.
-pub(super) fn standing(row: &SqliteRow) -> Result<Row, StoreError> {
-    let moment = |column| row.try_get(column).map(Timestamp::from_micros);
-    let Json(metadata) = row.try_get::<Json<BTreeMap<String, String>>, _>("metadata")?;
-    Ok(Row {
-        owner: OwnerId::stored(row.try_get("owner_id")?),
-        token: FencingToken::stored(row.try_get("fencing_token")?),
-        acquired_at: moment("acquired_at")?,
-        renewed_at: moment("renewed_at")?,
-        expires_at: row.try_get::<Option<i64>, _>("expires_at")?.map(Timestamp::from_micros),
-        ttl: Span::from_micros(row.try_get("ttl")?),
-        reentries: row.try_get("reentries")?,
-        metadata: Metadata::stored(metadata),
-    })
+fn metadata(row: &Row<'_>, column: usize) -> rusqlite::Result<Metadata> {
+    let wrong = |source: Box<dyn std::error::Error + Send + Sync>| {
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, source)
+    };
+    match row.get_ref(column)?.as_str().map_err(|error| wrong(error.into()))? {
+        NO_METADATA => Ok(Metadata::default()),
+        text => {
+            serde_json::from_str(text).map(Metadata::stored).map_err(|error| wrong(error.into()))
+        }
+    }
+}
+
+/// Metadata as the table has it.
+pub(super) fn metadata_text(metadata: &Metadata) -> rusqlite::Result<Cow<'static, str>> {
+    if metadata.is_empty() {
+        return Ok(Cow::Borrowed(NO_METADATA));
+    }
+    serde_json::to_string(metadata.entries())
+        .map(Cow::Owned)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }

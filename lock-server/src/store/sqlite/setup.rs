@@ -4,24 +4,26 @@ use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
-    time::Duration,
+    sync::Arc,
 };
 
+use rusqlite::Connection;
 use sqlx::{
-    ConnectOptions as _, SqliteConnection,
-    migrate::Migrator,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    ConnectOptions as _, Connection as _, SqliteConnection,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode},
 };
-use tokio::sync::Mutex;
 
-use super::{SqliteStore, Writer};
+use super::{
+    SqliteStore,
+    worker::{Desk, Source, Workers},
+};
 use crate::store::{
-    OpenError, StoreOptions,
+    OpenError, StoreError, StoreOptions,
     migrations::{self, Migrate},
 };
 
-/// How many connections read beside the one that writes.
-const READERS: u32 = 4;
+/// How many threads read beside the one that writes.
+const READERS: usize = 4;
 
 impl SqliteStore {
     /// Opens the file, makes it if it is not there, and migrates.
@@ -31,44 +33,53 @@ impl SqliteStore {
     /// not fit.
     pub async fn open(options: &StoreOptions) -> Result<Self, OpenError> {
         let url = &options.url;
-        let path = url.sqlite_path().ok_or_else(|| url.wrong("write sqlite://PATH".to_owned()))?;
-        let only_server = path.as_deref().map(only_server).transpose()?;
-        let connect = connect_options(path.as_deref(), options.timeout);
-        let failed = |source: sqlx::Error| OpenError::Database {
-            url: url.to_string(),
-            source: source.into(),
+        match url.sqlite_path().ok_or_else(|| url.wrong("write sqlite://PATH".to_owned()))? {
+            Some(path) => Self::open_file(path, options).await,
+            None => Self::open_memory(options),
+        }
+    }
+
+    async fn open_file(path: PathBuf, options: &StoreOptions) -> Result<Self, OpenError> {
+        let failed = |source| OpenError::File { path: path.display().to_string(), source };
+        let only_server = Arc::new(only_server(&path)?);
+        migrate(&path, options).await?;
+        let desk = |writes| Desk {
+            connection: None,
+            source: Some(Source { path: path.clone(), writes, timeout: options.timeout }),
         };
-        let mut writer = connect.connect().await.map_err(failed)?;
-        migrate(&mut writer, options).await?;
-        let readers = path.is_some().then(|| {
-            SqlitePoolOptions::new()
-                .max_connections(READERS)
-                // Nothing but this process can break a connection to a file.
-                .test_before_acquire(false)
-                .acquire_timeout(options.timeout)
-                .connect_lazy_with(connect.clone().read_only(true))
-        });
-        Ok(Self {
-            writer: Mutex::new(Writer::Open(writer)),
-            readers,
-            reopen: path.map(|_| connect),
-            timeout: options.timeout,
-            _only_server: only_server,
-        })
+        let start = |name, desks| Workers::start(name, desks, Some(&only_server)).map_err(failed);
+        let writer = start("sqlite-writer", vec![desk(true)])?;
+        let readers = start("sqlite-reader", (0..READERS).map(|_| desk(false)).collect())?;
+        let store = Self { writer, readers: Some(readers), timeout: options.timeout };
+        // What is wrong with the file shows now.
+        store
+            .in_time(store.check_writable())
+            .await
+            .map_err(|source| cannot_use(options, source))?;
+        Ok(store)
+    }
+
+    /// A database in memory is new every time: nobody could migrate it first.
+    fn open_memory(options: &StoreOptions) -> Result<Self, OpenError> {
+        let made = || {
+            let connection = Connection::open_in_memory()?;
+            for migration in migrations::sqlite().iter() {
+                connection.execute_batch(migration.sql.as_str())?;
+            }
+            Ok(connection)
+        };
+        let made = made().map_err(|error: rusqlite::Error| cannot_use(options, error))?;
+        let desk = Desk { connection: Some(made), source: None };
+        let writer = Workers::start("sqlite", vec![desk], None).map_err(|source| {
+            let path = options.url.to_string();
+            OpenError::File { path, source }
+        })?;
+        Ok(Self { writer, readers: None, timeout: options.timeout })
     }
 }
 
-fn connect_options(path: Option<&Path>, timeout: Duration) -> SqliteConnectOptions {
-    let options = match path {
-        Some(path) => SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full),
-        None => SqliteConnectOptions::new().in_memory(true),
-    };
-    // Somebody may look at the file with the sqlite3 shell meanwhile.
-    options.busy_timeout(timeout).disable_statement_logging()
+fn cannot_use(options: &StoreOptions, source: impl Into<StoreError>) -> OpenError {
+    OpenError::Database { url: options.url.to_string(), source: source.into() }
 }
 
 /// Makes sure that this is the only server on the file, for as long as what is
@@ -111,43 +122,41 @@ fn note_process(file: &mut File) -> io::Result<()> {
     writeln!(file, "{}", std::process::id())
 }
 
-/// Brings the schema up to date, or checks that it is.
-async fn migrate(writer: &mut SqliteConnection, options: &StoreOptions) -> Result<(), OpenError> {
-    let failed = |source: sqlx::Error| OpenError::Database {
-        url: options.url.to_string(),
-        source: source.into(),
-    };
+/// Makes the file if it is not there, and brings its schema up to date, or
+/// checks that it is. On a connection of its own, which ends with it.
+async fn migrate(path: &Path, options: &StoreOptions) -> Result<(), OpenError> {
+    let failed = |source: sqlx::Error| cannot_use(options, source);
+    let connect = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .busy_timeout(options.timeout)
+        .disable_statement_logging();
+    let mut connection = connect.connect().await.map_err(failed)?;
     let migrator = migrations::sqlite();
-    let applied = applied(writer).await.map_err(failed)?;
+    let applied = applied(&mut connection).await.map_err(failed)?;
     let needed = migrations::newest(&migrator);
-    if applied >= Some(needed) {
-        return Ok(());
-    }
-    match options.migrate {
-        Migrate::Auto => {
-            run(&migrator, writer).await.inspect(|()| migrations::note(applied, needed))
+    if applied < Some(needed) {
+        if options.migrate == Migrate::Never {
+            let behind = migrations::behind(&options.url.to_string(), applied, needed);
+            return Err(OpenError::Schema(behind));
         }
-        // A database in memory is new every time: nobody could migrate it first.
-        Migrate::Never if options.url.sqlite_path() == Some(None) => run(&migrator, writer).await,
-        Migrate::Never => {
-            Err(OpenError::Schema(migrations::behind(&options.url.to_string(), applied, needed)))
-        }
+        let run = migrator.run_direct(None, &mut connection, false);
+        run.await.map_err(OpenError::Migrate)?;
+        migrations::note(applied, needed);
     }
-}
-
-async fn run(migrator: &Migrator, writer: &mut SqliteConnection) -> Result<(), OpenError> {
-    migrator.run_direct(None, writer, false).await.map_err(OpenError::Migrate)
+    connection.close().await.map_err(failed)
 }
 
 /// The newest migration that the file has seen.
-async fn applied(writer: &mut SqliteConnection) -> Result<Option<i64>, sqlx::Error> {
+async fn applied(connection: &mut SqliteConnection) -> Result<Option<i64>, sqlx::Error> {
     let tables: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM sqlite_schema WHERE name = 'lock_schema_migrations'",
     )
-    .fetch_one(&mut *writer)
+    .fetch_one(&mut *connection)
     .await?;
     if tables == 0 {
         return Ok(None);
     }
-    sqlx::query_scalar(migrations::APPLIED).fetch_one(writer).await
+    sqlx::query_scalar(migrations::APPLIED).fetch_one(connection).await
 }

@@ -2,9 +2,13 @@
 
 use std::sync::LazyLock;
 
-use sqlx::{AssertSqlSafe, Connection as _};
+use rusqlite::Connection;
 
-use super::{SqliteStore, StoreError, rows::NOW};
+use super::{
+    SqliteStore, StoreError,
+    apply::{begin, clock},
+    rows::NOW,
+};
 use crate::{
     domain::{OwnerId, ResourceType, Span, StaleFilter},
     store::Freed,
@@ -13,8 +17,8 @@ use crate::{
 static PURGE: LazyLock<String> = LazyLock::new(|| {
     format!(
         "UPDATE locks SET expires_at = NULL, freed_at = {NOW}, metadata = '{{}}'
-         WHERE (resource_type, resource_id) IN (
-             SELECT l.resource_type, l.resource_id FROM locks l
+         WHERE rowid IN (
+             SELECT l.rowid FROM locks l
              WHERE l.expires_at <= {NOW} - ?2 AND (?1 IS NULL OR l.resource_type = ?1)
              ORDER BY l.expires_at
              LIMIT ?3)"
@@ -27,8 +31,8 @@ static OWNED: LazyLock<String> = LazyLock::new(|| {
     format!(
         "SELECT count(*), count(*) FILTER (WHERE expires_at > {NOW}) FROM (
              SELECT l.expires_at FROM locks l
-             WHERE l.owner_id = ?1 AND l.expires_at IS NOT NULL
-             ORDER BY l.resource_type, l.resource_id
+             WHERE l.owner_id = ?1 AND l.freed_at IS NULL
+             ORDER BY l.rowid
              LIMIT ?2)"
     )
 });
@@ -36,34 +40,37 @@ static OWNED: LazyLock<String> = LazyLock::new(|| {
 static RELEASE_OWNER: LazyLock<String> = LazyLock::new(|| {
     format!(
         "UPDATE locks SET expires_at = NULL, freed_at = {NOW}, metadata = '{{}}'
-         WHERE (resource_type, resource_id) IN (
-             SELECT l.resource_type, l.resource_id FROM locks l
-             WHERE l.owner_id = ?1 AND l.expires_at IS NOT NULL
-             ORDER BY l.resource_type, l.resource_id
+         WHERE rowid IN (
+             SELECT l.rowid FROM locks l
+             WHERE l.owner_id = ?1 AND l.freed_at IS NULL
+             ORDER BY l.rowid
              LIMIT ?2)"
     )
 });
 
-/// The rows to forget, and the greatest token among them.
-static PRUNABLE: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "UPDATE fencing_epoch SET token_floor = max(token_floor, coalesce((
-             SELECT max(fencing_token) FROM (
-                 SELECT l.fencing_token FROM locks l WHERE l.freed_at < {NOW} - ?1
-                 ORDER BY l.freed_at, l.resource_type, l.resource_id
-                 LIMIT ?2)), 0))"
-    )
-});
+/// What may have been free for long.
+const DUE: &str = "
+    SELECT l.rowid, l.freed_at, l.fencing_token FROM locks l
+    WHERE l.not_free_before < ?1
+    ORDER BY l.not_free_before
+    LIMIT ?2";
 
-static PRUNE: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "DELETE FROM locks WHERE (resource_type, resource_id) IN (
-             SELECT l.resource_type, l.resource_id FROM locks l WHERE l.freed_at < {NOW} - ?1
-             ORDER BY l.freed_at, l.resource_type, l.resource_id
-             LIMIT ?2)
-         AND fencing_token <= (SELECT token_floor FROM fencing_epoch)"
-    )
-});
+/// What has not been is not looked at again before it may have been.
+const PUT_OFF: &str = "UPDATE locks SET not_free_before = ?2 WHERE rowid = ?1";
+
+const FORGET: &str = "DELETE FROM locks WHERE rowid = ?1";
+
+const RAISE_FLOOR: &str = "UPDATE fencing_epoch SET token_floor = max(token_floor, ?1)";
+
+/// How often one call looks for what is free for long. What is left over is
+/// for the next sweep.
+const LOOKS: u32 = 20;
+
+/// How many rows were looked at, and how many of them forgotten.
+struct Look {
+    seen: u32,
+    forgotten: u32,
+}
 
 impl SqliteStore {
     pub(super) async fn free_stale(
@@ -71,15 +78,12 @@ impl SqliteStore {
         filter: &StaleFilter,
         most: u32,
     ) -> Result<u64, StoreError> {
-        let mut writer = self.writer().await?;
-        let freed = sqlx::query(AssertSqlSafe(PURGE.as_str()))
-            .bind(filter.kind.as_ref().map(ResourceType::as_str))
-            .bind(filter.older_than.micros())
-            .bind(most)
-            .execute(&mut *writer)
-            .await?;
-        writer.done();
-        Ok(freed.rows_affected())
+        let kind = filter.kind.as_ref().map(ResourceType::as_str).map(str::to_owned);
+        let older_than = filter.older_than.micros();
+        let purge = move |writer: &mut Connection| {
+            writer.prepare_cached(&PURGE)?.execute((kind, older_than, most))
+        };
+        Ok(self.writer.run(purge).await? as u64)
     }
 
     pub(super) async fn free_locks_of(
@@ -87,49 +91,68 @@ impl SqliteStore {
         owner: &OwnerId,
         most: u32,
     ) -> Result<Freed, StoreError> {
-        let mut writer = self.writer().await?;
-        let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
-        let (rows, live): (i64, i64) = sqlx::query_as(AssertSqlSafe(OWNED.as_str()))
-            .bind(owner.as_str())
-            .bind(most)
-            .fetch_one(&mut *transaction)
-            .await?;
-        if rows > 0 {
-            sqlx::query(AssertSqlSafe(RELEASE_OWNER.as_str()))
-                .bind(owner.as_str())
-                .bind(most)
-                .execute(&mut *transaction)
-                .await?;
-        }
-        transaction.commit().await?;
-        writer.done();
-        Ok(Freed { rows: rows.unsigned_abs(), live: live.unsigned_abs() })
+        let owner = owner.as_str().to_owned();
+        let release = move |writer: &mut Connection| {
+            let transaction = begin(writer)?;
+            let owned = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+            let (rows, live): (i64, i64) =
+                transaction.prepare_cached(&OWNED)?.query_one((&owner, most), owned)?;
+            if rows > 0 {
+                transaction.prepare_cached(&RELEASE_OWNER)?.execute((&owner, most))?;
+            }
+            transaction.commit()?;
+            Ok(Freed { rows: rows.unsigned_abs(), live: live.unsigned_abs() })
+        };
+        self.writer.run(release).await
     }
 
     pub(super) async fn forget_free(&self, free_for: Span, most: u32) -> Result<u64, StoreError> {
-        let mut writer = self.writer().await?;
-        let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
-        let parts = [PRUNABLE.as_str(), PRUNE.as_str()];
-        let mut pruned = 0;
-        for part in parts {
-            let done = sqlx::query(AssertSqlSafe(part))
-                .bind(free_for.micros())
-                .bind(most)
-                .execute(&mut *transaction)
-                .await?;
-            // The last part is the one that deletes.
-            pruned = done.rows_affected();
+        let mut forgotten = 0;
+        for _ in 0..LOOKS {
+            let left = most - forgotten;
+            let look = self.writer.run(move |writer| look(writer, free_for, left)).await?;
+            forgotten += look.forgotten;
+            if look.seen < left || forgotten == most {
+                break;
+            }
         }
-        transaction.commit().await?;
-        writer.done();
-        Ok(pruned)
+        Ok(forgotten.into())
     }
 
     pub(super) async fn check_writable(&self) -> Result<(), StoreError> {
-        let mut writer = self.writer().await?;
-        let transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
-        transaction.rollback().await?;
-        writer.done();
-        Ok(())
+        self.writer.run(|writer| begin(writer)?.rollback()).await
     }
+}
+
+/// Looks at the rows that may have been free for so long: forgets those that
+/// have, and the greatest of their tokens is the floor from then on.
+fn look(writer: &mut Connection, free_for: Span, most: u32) -> rusqlite::Result<Look> {
+    let transaction = begin(writer)?;
+    let (now, _) = clock(&transaction)?;
+    let before = now.micros() - free_for.micros();
+    let due: Vec<(i64, Option<i64>, i64)> = transaction
+        .prepare_cached(DUE)?
+        .query_map((before, most), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<Result<_, _>>()?;
+    let (mut forgotten, mut floor) = (0, 0);
+    let mut forget = transaction.prepare_cached(FORGET)?;
+    let mut put_off = transaction.prepare_cached(PUT_OFF)?;
+    for (place, freed_at, token) in &due {
+        match freed_at {
+            Some(freed_at) if *freed_at < before => {
+                forget.execute([place])?;
+                forgotten += 1;
+                floor = floor.max(*token);
+            }
+            _ => {
+                put_off.execute((place, freed_at.unwrap_or(now.micros())))?;
+            }
+        }
+    }
+    drop((forget, put_off));
+    if forgotten > 0 {
+        transaction.prepare_cached(RAISE_FLOOR)?.execute([floor])?;
+    }
+    transaction.commit()?;
+    Ok(Look { seen: due.len() as u32, forgotten })
 }

@@ -1,90 +1,14 @@
 //! Statements that are held up at the worst moment.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use lock_server::{
     domain::{Outcome, Span},
-    store::{Store, StoreError, StoreOptions, open, postgres::pooler::Pooler},
+    store::StoreError,
 };
-use service_kit::testing::{eventually, postgres};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
-use tokio::task::JoinHandle;
 
-use crate::kit::{MINUTE, acquire, options, release, renew, resource};
-
-const DEADLINE: Duration = Duration::from_secs(20);
-
-/// A store, and a session of somebody else beside it.
-struct Stage {
-    store: Arc<dyn Store>,
-    other: PgConnection,
-    /// A session to look at the others from.
-    observer: PgConnection,
-}
-
-type Applied = JoinHandle<Result<Vec<Outcome>, StoreError>>;
-
-impl Stage {
-    async fn set(max_stall: Duration) -> Self {
-        let database = postgres::database().await;
-        let options = StoreOptions { max_stall: Span::from(max_stall), ..options(database.url()) };
-        let store = open(&options, Pooler::Auto).await.unwrap();
-        let other = PgConnection::connect(database.url()).await.unwrap();
-        let observer = PgConnection::connect(database.url()).await.unwrap();
-        Self { store, other, observer }
-    }
-
-    async fn sql(&mut self, sql: &str) {
-        sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut self.other).await.unwrap();
-    }
-
-    async fn number(&mut self, sql: &str) -> i64 {
-        let row = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_one(&mut self.other).await;
-        row.unwrap().get(0)
-    }
-
-    /// Starts a command, which is known to be stuck when this returns.
-    async fn stuck(&mut self, command: lock_server::domain::Command) -> Applied {
-        let store = Arc::clone(&self.store);
-        let applied = tokio::spawn(async move { store.apply(&[command]).await });
-        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-                       AND application_name = 'lock-server' AND wait_event_type = 'Lock'";
-        eventually("the command waits for a database lock", DEADLINE, async || {
-            let row = sqlx::query(waiting).fetch_one(&mut self.observer).await.unwrap();
-            (row.get::<i64, _>(0) == 1).then_some(())
-        })
-        .await;
-        applied
-    }
-
-    /// Waits until this much time has passed by the database's clock.
-    async fn let_pass(&mut self, span: Duration) {
-        let start =
-            self.number("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint").await;
-        let span = i64::try_from(span.as_millis()).unwrap();
-        eventually("time passes", DEADLINE, async || {
-            let now: i64 =
-                sqlx::query("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
-                    .fetch_one(&mut self.observer)
-                    .await
-                    .unwrap()
-                    .get(0);
-            (now > start + span).then_some(())
-        })
-        .await;
-    }
-
-    async fn grant(&self, owner: &str, ttl: Span) -> lock_server::domain::Lock {
-        granted(&self.store.apply(&[acquire(&resource("42"), owner, ttl)]).await.unwrap())
-    }
-}
-
-fn granted(outcomes: &[Outcome]) -> lock_server::domain::Lock {
-    match &outcomes[0] {
-        Outcome::Granted { lock, reentrant: false } => lock.clone(),
-        other => panic!("not a grant: {other:?}"),
-    }
-}
+use super::stage::{Stage, granted};
+use crate::kit::{MINUTE, acquire, release, renew, resource};
 
 /// An acquire waits for the row; meanwhile somebody else is granted, with a
 /// token far beyond any clock, and releases.

@@ -48,8 +48,9 @@ pub(crate) async fn a_pruned_resource_starts_above_its_tokens(kit: Kit) {
     let ahead = kit.get(&plan).await.unwrap().token;
     kit.apply(release(&plan, "me", None)).await;
     kit.sql_of(
-        "UPDATE locks SET freed_at = freed_at - 7200000000",
-        "UPDATE locks SET freed_at = freed_at - interval '2 h'",
+        "UPDATE locks SET freed_at = freed_at - 7200000000,
+         not_free_before = not_free_before - 7200000000",
+        "UPDATE locks SET freed_at = freed_at - interval '2 h', sweep_at = '-infinity'",
     )
     .await;
     assert_eq!(kit.store.prune(HOUR, 100).await.unwrap(), 1);
@@ -69,8 +70,9 @@ pub(crate) async fn prunes_only_what_is_free_for_long(kit: Kit) {
     kit.apply(release(&freed, "me", None)).await;
     assert_eq!(kit.store.prune(HOUR, 100).await.unwrap(), 0);
     kit.sql_of(
-        "UPDATE locks SET freed_at = freed_at - 7200000000",
-        "UPDATE locks SET freed_at = freed_at - interval '2 h'",
+        "UPDATE locks SET freed_at = freed_at - 7200000000,
+         not_free_before = not_free_before - 7200000000",
+        "UPDATE locks SET freed_at = freed_at - interval '2 h', sweep_at = '-infinity'",
     )
     .await;
     assert_eq!(kit.store.prune(HOUR, 100).await.unwrap(), 1);

@@ -1,0 +1,267 @@
+//! Group commit: commands that arrive while the store is busy form the next
+//! batch.
+//!
+//! # Overview
+//!
+//! No timer waits for company: a command that finds the store idle is sent at
+//! once, alone; under load a batch is whatever came in during the one before.
+//! [`Batching`](crate::store::Batching) says how many batches the store takes at
+//! a time, which kinds of commands share one, and how large it may be.
+//!
+//! # Order
+//!
+//! Commands for one resource take effect in the order in which they were
+//! submitted. Each resource with a command that is queued or under way has a
+//! *line*: the first of the line is in a queue or in a batch, the others stand
+//! behind it. When a batch takes the first, it takes those behind it along, as
+//! far as they fit, and the store carries them out one after the other. So no
+//! two batches ever hold the same resource, and batches of one server do not
+//! wait for each other's rows.
+//!
+//! Lines are told apart by a hash of the resource. Two resources with the same
+//! hash share a line, which costs them company and nothing else.
+//!
+//! # What cannot be decided on now
+//!
+//! A command whose row somebody else has locked is left out by the store
+//! ([`Store::apply_now`]) and carried out alone, beside the batches: its line
+//! waits, and nobody else does.
+//!
+//! # Failure
+//!
+//! An error says that what became of the batch is unknown: each of its commands
+//! is answered with it. When the store did not answer in time, those that are
+//! still queued are answered too: they have waited as long.
+//!
+//! A command whose caller has gone when its batch is formed is not sent.
+//!
+//! # Cancel safety
+//!
+//! Who stops waiting for an answer takes nothing from the others: batches are
+//! carried out by tasks of this object.
+
+mod lines;
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use futures::FutureExt as _;
+use tokio::{
+    sync::{Notify, mpsc, oneshot},
+    task::JoinSet,
+};
+
+use self::lines::{Batch, Lines};
+use super::{Place, readiness::chain};
+use crate::{
+    domain::{Command, Outcome},
+    error::LockError,
+    store::{Store, StoreError},
+};
+
+/// A command with what came of it.
+#[derive(Debug)]
+pub struct Done {
+    /// What was asked.
+    pub command: Command,
+    /// What the store decided.
+    pub outcome: Outcome,
+}
+
+/// What a caller gets.
+pub type Answer = Result<Done, LockError>;
+
+/// Where the answers to many commands go, each with the number under which it
+/// was submitted.
+pub type Answers = mpsc::UnboundedSender<(u64, Answer)>;
+
+/// Where an answer goes.
+#[derive(Debug)]
+pub(super) enum Reply {
+    One(oneshot::Sender<Answer>),
+    Numbered(u64, Answers),
+}
+
+/// A command that waits for its batch.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) command: Command,
+    pub(super) reply: Reply,
+    /// What it takes of `--max-queue`; none when its request has it.
+    pub(super) place: Option<Place>,
+    pub(super) since: Instant,
+}
+
+/// Forms batches and has the store carry them out.
+#[derive(Debug)]
+pub(super) struct Batcher {
+    shared: Arc<Shared>,
+    /// They end with this object.
+    _workers: JoinSet<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    store: Arc<dyn Store>,
+    lines: Mutex<Lines>,
+    ready: Notify,
+}
+
+// === impl Batcher ===
+
+impl Batcher {
+    /// Starts the tasks that carry out batches. Must be called in a runtime.
+    pub(super) fn new(store: Arc<dyn Store>) -> Self {
+        let batching = store.batching();
+        let lines = Mutex::new(Lines::new(batching));
+        let shared = Arc::new(Shared { store, lines, ready: Notify::new() });
+        let mut workers = JoinSet::new();
+        for _ in 0..batching.at_a_time.max(1) {
+            workers.spawn(Arc::clone(&shared).work());
+        }
+        Self { shared, _workers: workers }
+    }
+
+    /// Puts a command in line.
+    pub(super) fn submit(&self, job: Job) {
+        let mut lines = self.shared.lines();
+        lines.submit(job);
+        self.shared.wake(lines);
+    }
+
+    /// Puts many in line, in their order.
+    pub(super) fn submit_all(&self, jobs: impl Iterator<Item = Job>) {
+        let mut lines = self.shared.lines();
+        jobs.for_each(|job| lines.submit(job));
+        self.shared.wake(lines);
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        // A panic while it is locked would be in a map or a queue, between
+        // whose operations it is whole.
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn work(self: Arc<Self>) {
+        loop {
+            // What has arrived at a socket by now is to be in the batch.
+            tokio::task::yield_now().await;
+            let batch = self.take();
+            match batch {
+                Some(batch) => self.carry_out(batch).await,
+                None => self.ready.notified().await,
+            }
+        }
+    }
+
+    fn take(&self) -> Option<Batch> {
+        let mut lines = self.lines();
+        let batch = lines.take();
+        // There may be another one.
+        self.wake(lines);
+        batch
+    }
+
+    /// Wakes somebody to form a batch, where there is one to be formed.
+    fn wake(&self, mut lines: MutexGuard<'_, Lines>) {
+        if lines.wakes() {
+            drop(lines);
+            self.ready.notify_one();
+        }
+    }
+
+    async fn carry_out(self: &Arc<Self>, batch: Batch) {
+        let applied = AssertUnwindSafe(self.store.apply_now(&batch.commands)).catch_unwind().await;
+        match applied {
+            Ok(Ok(outcomes)) => self.answer(batch, outcomes),
+            Ok(Err(error)) => self.fail(batch, error),
+            // The tasks go on, whatever happened to this batch.
+            Err(_panic) => self.fail(batch, StoreError::Aborted),
+        }
+    }
+
+    fn answer(self: &Arc<Self>, batch: Batch, outcomes: Vec<Option<Outcome>>) {
+        let (decided, alone) = self.lines().finish(batch, outcomes);
+        for (job, done) in decided {
+            job.send(Ok(done));
+        }
+        for (line, command, job) in alone {
+            tokio::spawn(Arc::clone(self).alone(line, command, job));
+        }
+    }
+
+    /// Carries out a command whose row is locked by somebody else, and waits
+    /// for that as long as the store does; unless its caller has gone meanwhile.
+    async fn alone(self: Arc<Self>, line: u64, command: Command, job: lines::Waiting) {
+        if job.is_gone() {
+            drop(job);
+            self.advance(line);
+            return;
+        }
+        let applied = AssertUnwindSafe(self.store.apply(std::slice::from_ref(&command)));
+        let applied = applied.catch_unwind().await.unwrap_or(Err(StoreError::Aborted));
+        match applied {
+            Ok(mut outcomes) => {
+                self.advance(line);
+                let outcome = outcomes.pop().expect("a store answers each command");
+                job.send(Ok(Done { command, outcome }));
+            }
+            Err(error) => {
+                // Those behind it have waited for the same row.
+                let behind = self.lines().clear(line);
+                let error = Arc::new(error);
+                job.send(Err(LockError::StoreUnavailable(Arc::clone(&error))));
+                for job in behind {
+                    job.send(Err(LockError::StoreUnavailable(Arc::clone(&error))));
+                }
+            }
+        }
+    }
+
+    /// The first of a line is done.
+    fn advance(&self, line: u64) {
+        let mut lines = self.lines();
+        lines.advance(line);
+        self.wake(lines);
+    }
+
+    fn fail(&self, batch: Batch, error: StoreError) {
+        let all = matches!(error, StoreError::Timeout(_) | StoreError::Closed);
+        tracing::debug!(error = %chain(&error), commands = batch.len(), all, "a batch failed");
+        let failed = self.lines().fail(batch, all);
+        let error = Arc::new(error);
+        for job in failed {
+            job.send(Err(LockError::StoreUnavailable(Arc::clone(&error))));
+        }
+    }
+}
+
+// === impl Reply ===
+
+impl Reply {
+    /// Whether nobody waits for it any more.
+    fn is_closed(&self) -> bool {
+        match self {
+            Self::One(sender) => sender.is_closed(),
+            Self::Numbered(_, sender) => sender.is_closed(),
+        }
+    }
+
+    /// Who asked may have gone meanwhile: then nobody is told.
+    fn send(self, answer: Answer) {
+        match self {
+            Self::One(sender) => drop(sender.send(answer)),
+            Self::Numbered(number, sender) => drop(sender.send((number, answer))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+//! A store that hands every call to the test, which says what becomes of it.
+
+use async_trait::async_trait;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    domain::{
+        Acquire, Command, FencingToken, ListFilter, Lock, LockPage, Metadata, Outcome, OwnerId,
+        Release, Renew, Resource, ResourceType, Span, StaleFilter, StalePage, Timestamp,
+    },
+    store::{Batching, Freed, Store, StoreError},
+};
+
+/// A command by its name: its kind, its resource and, where there are several
+/// alike, a number, such as `renew a 2`. The name is its owner's, so that it can
+/// be told from the others.
+pub(super) fn command(name: &str) -> Command {
+    let mut words = name.split(' ');
+    let (kind, id) = (words.next().unwrap(), words.next().unwrap());
+    let resource = Resource::parse_id(ResourceType::parse("plan").unwrap(), id).unwrap();
+    let owner = OwnerId::parse(name).unwrap();
+    match kind {
+        "acquire" => {
+            let (ttl, metadata) = (Span::from_micros(1), Metadata::default());
+            Command::Acquire(Acquire { resource, owner, ttl, metadata })
+        }
+        "renew" => {
+            let token = FencingToken::new(1).unwrap();
+            Command::Renew(Renew { resource, owner, token, ttl: None })
+        }
+        "release" => Command::Release(Release { resource, owner, token: None }),
+        other => panic!("no kind {other}"),
+    }
+}
+
+/// The name of a command.
+pub(super) fn name_of(command: &Command) -> &str {
+    match command {
+        Command::Acquire(acquire) => acquire.owner.as_str(),
+        Command::Renew(renew) => renew.owner.as_str(),
+        Command::Release(release) => release.owner.as_str(),
+    }
+}
+
+/// What the store says became of a command: its name.
+pub(super) fn outcome_of(command: &Command) -> Outcome {
+    Outcome::NotHeld { holder: Some(OwnerId::parse(name_of(command)).unwrap()) }
+}
+
+/// A call to the store, which waits for what the test says.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) commands: Vec<Command>,
+    /// It was made with `apply`, for a command that was left out before.
+    pub(super) alone: bool,
+    says: oneshot::Sender<Says>,
+}
+
+#[derive(Debug)]
+enum Says {
+    Done(Vec<Option<Outcome>>),
+    Failed(StoreError),
+    Panics,
+}
+
+impl Call {
+    pub(super) fn names(&self) -> Vec<&str> {
+        self.commands.iter().map(name_of).collect()
+    }
+
+    /// Every command is carried out.
+    pub(super) fn answer(self) {
+        self.leave_out(&[]);
+    }
+
+    /// All but these are carried out.
+    pub(super) fn leave_out(self, names: &[&str]) {
+        let decided =
+            |command: &Command| (!names.contains(&name_of(command))).then(|| outcome_of(command));
+        let outcomes = self.commands.iter().map(decided).collect();
+        self.says.send(Says::Done(outcomes)).unwrap();
+    }
+
+    pub(super) fn fail(self, error: StoreError) {
+        self.says.send(Says::Failed(error)).unwrap();
+    }
+
+    pub(super) fn panic(self) {
+        self.says.send(Says::Panics).unwrap();
+    }
+}
+
+/// The store.
+#[derive(Debug)]
+pub(super) struct Scripted {
+    pub(super) batching: Batching,
+    /// Where the test gets the calls from.
+    pub(super) calls: mpsc::UnboundedSender<Call>,
+}
+
+impl Scripted {
+    async fn call(
+        &self,
+        commands: &[Command],
+        alone: bool,
+    ) -> Result<Vec<Option<Outcome>>, StoreError> {
+        let (says, said) = oneshot::channel();
+        self.calls.send(Call { commands: commands.to_vec(), alone, says }).unwrap();
+        match said.await.expect("the test says what becomes of each call") {
+            Says::Done(outcomes) => Ok(outcomes),
+            Says::Failed(error) => Err(error),
+            Says::Panics => panic!("the test says so"),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Scripted {
+    fn engine(&self) -> &'static str {
+        "scripted"
+    }
+
+    async fn apply(&self, commands: &[Command]) -> Result<Vec<Outcome>, StoreError> {
+        let outcomes = self.call(commands, true).await?;
+        Ok(outcomes.into_iter().map(Option::unwrap).collect())
+    }
+
+    async fn apply_now(&self, commands: &[Command]) -> Result<Vec<Option<Outcome>>, StoreError> {
+        self.call(commands, false).await
+    }
+
+    fn batching(&self) -> Batching {
+        self.batching
+    }
+
+    async fn release_owner(&self, _: &OwnerId, _: u32) -> Result<Freed, StoreError> {
+        unreachable!("a batcher does not ask for this")
+    }
+
+    async fn get(&self, _: &Resource) -> Result<Option<Lock>, StoreError> {
+        unreachable!("a batcher does not ask for this")
+    }
+
+    async fn list(
+        &self,
+        _: &ListFilter,
+        _: Option<&Resource>,
+        _: u32,
+    ) -> Result<LockPage, StoreError> {
+        unreachable!("a batcher does not ask for this")
+    }
+
+    async fn list_stale(
+        &self,
+        _: &StaleFilter,
+        _: Option<&(Timestamp, Resource)>,
+        _: u32,
+    ) -> Result<StalePage, StoreError> {
+        unreachable!("a batcher does not ask for this")
+    }
+
+    async fn purge(&self, _: &StaleFilter, _: u32) -> Result<u64, StoreError> {
+        unreachable!("a batcher does not ask for this")
+    }
+
+    async fn prune(&self, _: Span, _: u32) -> Result<u64, StoreError> {
+        unreachable!("a batcher does not ask for this")
+    }
+
+    async fn probe(&self) -> Result<(), StoreError> {
+        unreachable!("a batcher does not ask for this")
+    }
+
+    async fn close(&self) {}
+}
