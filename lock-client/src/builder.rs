@@ -92,16 +92,13 @@ impl LockClientBuilder {
                 "is missing; give at least one, such as http://127.0.0.1:50051".to_owned();
             return Err(ClientError::invalid("endpoint", description));
         }
-        let endpoints: Vec<_> = self
-            .endpoints
-            .iter()
-            .map(|url| Ok(endpoint(url)?.connect_timeout(self.connect_timeout)))
-            .collect::<Result<_, ClientError>>()?;
+        let endpoints: Vec<_> =
+            self.endpoints.iter().map(|url| endpoint(url)).collect::<Result<_, ClientError>>()?;
         let io = IoThread::start()?;
         let endpoints = {
             // Channels belong to the runtime that they are made in.
             let _inside = io.handle().enter();
-            Arc::new(Endpoints::new(endpoints))
+            Arc::new(Endpoints::new(endpoints, self.connect_timeout))
         };
         let keep_alive = keep_alive::spawn(&io, endpoints.clone());
         let limits = CallLimits {
@@ -141,7 +138,6 @@ fn endpoint(url: &str) -> Result<Endpoint, ClientError> {
     Ok(endpoint
         .user_agent(concat!("lock-client/", env!("CARGO_PKG_VERSION")))
         .map_err(|_| wrong("can't be called"))?
-        .tcp_nodelay(true)
         // A peer that went away without a word is noticed while idle, too.
         .http2_keep_alive_interval(Duration::from_secs(10))
         .keep_alive_timeout(Duration::from_secs(5))

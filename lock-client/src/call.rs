@@ -1,20 +1,23 @@
 //! One call with all its attempts: each with a deadline of its own, at one
-//! server after the other, until one answers or time is up.
+//! server after the other, until one answers or time is up. The same for a
+//! command, which goes on the server's command stream if it has one (`session.rs`)
+//! and is a call if it has none.
 //!
 //! Every call of the service may be made again, so an attempt whose outcome is
 //! unknown is simply followed by another one. What comes out says whether there
 //! was such an attempt: it may have taken effect, and may yet.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::{Response, Status, transport::Channel};
 
 use crate::{
     ClientError,
-    endpoints::{Endpoints, Failure, Pick},
+    endpoints::{Endpoints, Failure, Line},
     error::{Refusal, from_refusal},
     retry::Backoff,
+    session::Command,
 };
 
 /// How long to try.
@@ -41,6 +44,18 @@ pub(crate) struct Failed {
     pub(crate) error: ClientError,
     /// The outcome of an attempt is unknown.
     pub(crate) unsettled: bool,
+}
+
+/// What one attempt was answered, and when it was sent.
+pub(crate) struct Reply<T> {
+    pub(crate) message: T,
+    pub(crate) sent_at: Instant,
+}
+
+/// An attempt that failed, and what that says of the server.
+pub(crate) struct Missed {
+    pub(crate) refusal: Box<Refusal>,
+    pub(crate) failure: Failure,
 }
 
 impl CallLimits {
@@ -72,11 +87,23 @@ impl From<Failed> for ClientError {
     }
 }
 
+impl Missed {
+    /// The server answered, or the connection broke, or others still hear of it.
+    pub(crate) fn answered(refusal: Refusal) -> Self {
+        Self { refusal: Box::new(refusal), failure: Failure::Answered }
+    }
+
+    /// Nothing was heard of the server in all the time.
+    pub(crate) fn silent(refusal: Refusal) -> Self {
+        Self { refusal: Box::new(refusal), failure: Failure::Silent }
+    }
+}
+
 /// An attempt with less time than this would only hide, behind "no answer", why
 /// the one before it failed.
 const LEAST_ATTEMPT: Duration = Duration::from_millis(20);
 
-/// Must run in the runtime that does the network work.
+/// Makes a call. Must run in the runtime that does the network work.
 pub(crate) async fn call<R, T, S, F>(
     endpoints: &Endpoints,
     limits: CallLimits,
@@ -88,20 +115,52 @@ where
     S: Fn(Channel, R) -> F,
     F: Future<Output = Result<Response<T>, Status>>,
 {
+    attempts(endpoints, limits, move |line, until| {
+        called(until, send(line.channel.clone(), request.clone()))
+    })
+    .await
+}
+
+/// Has a command carried out. Must run in the runtime that does the network
+/// work.
+pub(crate) async fn command<C: Command>(
+    endpoints: &Endpoints,
+    limits: CallLimits,
+    command: &C,
+) -> Result<Answer<C::Response>, Failed> {
+    attempts(endpoints, limits, |line, until| async move {
+        match line.session.carry_out(command, until).await {
+            Some(outcome) => outcome,
+            None => called(until, command.clone().call(line.channel.clone())).await,
+        }
+    })
+    .await
+}
+
+async fn attempts<T, F>(
+    endpoints: &Endpoints,
+    limits: CallLimits,
+    attempt: impl Fn(Arc<Line>, Instant) -> F,
+) -> Result<Answer<T>, Failed>
+where
+    F: Future<Output = Result<Reply<T>, Missed>>,
+{
     let deadline = Instant::now() + limits.total;
     let mut backoff = Backoff::default();
     let mut pick = endpoints.pick();
     let mut unsettled = false;
     loop {
-        let sent_at = Instant::now();
-        let sent = send(pick.channel.clone(), request.clone());
-        let refusal = match attempt(endpoints, &pick, limits.attempt, deadline, sent).await {
-            Ok(message) => return Ok(Answer { message, sent_at, retried: unsettled }),
-            Err(refusal) if refusal.is_retryable() => refusal,
-            Err(refusal) => {
-                return Err(Failed { error: from_refusal(refusal, unsettled), unsettled });
+        let until = deadline.min(Instant::now() + limits.attempt);
+        let Missed { refusal, failure } = match attempt(pick.line.clone(), until).await {
+            Ok(Reply { message, sent_at }) => {
+                return Ok(Answer { message, sent_at, retried: unsettled });
             }
+            Err(missed) => missed,
         };
+        if !refusal.is_retryable() {
+            return Err(Failed { error: from_refusal(*refusal, unsettled), unsettled });
+        }
+        endpoints.failed(&pick, failure);
         unsettled |= refusal.leaves_outcome_unknown();
         let pause = backoff.failed(endpoints.count(), refusal.retry_after(), fastrand::f64());
         let attempts = backoff.failures();
@@ -114,27 +173,15 @@ where
     }
 }
 
-async fn attempt<T>(
-    endpoints: &Endpoints,
-    pick: &Pick,
-    limit: Duration,
-    deadline: Instant,
+/// One attempt of a call.
+async fn called<T>(
+    until: Instant,
     sent: impl Future<Output = Result<Response<T>, Status>>,
-) -> Result<T, Refusal> {
-    let now = Instant::now();
-    let until = deadline.min(now + limit);
+) -> Result<Reply<T>, Missed> {
+    let sent_at = Instant::now();
     match timeout_at(until, sent).await {
-        Ok(Ok(response)) => Ok(response.into_inner()),
-        Ok(Err(status)) => {
-            let refusal = Refusal::from(status);
-            if refusal.is_retryable() {
-                endpoints.failed(pick, Failure::Answered);
-            }
-            Err(refusal)
-        }
-        Err(_) => {
-            endpoints.failed(pick, Failure::Silent);
-            Err(Refusal::timed_out(until - now))
-        }
+        Ok(Ok(response)) => Ok(Reply { message: response.into_inner(), sent_at }),
+        Ok(Err(status)) => Err(Missed::answered(Refusal::from(status))),
+        Err(_) => Err(Missed::silent(Refusal::timed_out(until - sent_at))),
     }
 }

@@ -3,35 +3,41 @@
 //! Every server answers for every lock, so one that fails is left for the next
 //! one, by all calls at once, until that one fails in its turn.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use tonic::transport::{Channel, Endpoint};
 
+use crate::{connector::Connector, session::Session};
+
 pub(crate) struct Endpoints {
     servers: Vec<Server>,
+    connect_timeout: Duration,
     preferred: AtomicUsize,
 }
 
 struct Server {
     endpoint: Endpoint,
-    line: Mutex<Line>,
+    line: Mutex<Arc<Line>>,
 }
 
-/// A connection, made when it is first used and made again when it breaks.
-#[derive(Clone)]
-struct Line {
-    channel: Channel,
+/// A connection, made when it is first used and made again when it breaks, and
+/// the command stream on it.
+pub(crate) struct Line {
+    pub(crate) channel: Channel,
+    pub(crate) session: Session,
     generation: u64,
 }
 
 /// One server with the connection to it.
 pub(crate) struct Pick {
     index: usize,
-    generation: u64,
-    pub(crate) channel: Channel,
+    pub(crate) line: Arc<Line>,
 }
 
 /// How a server failed.
@@ -47,15 +53,15 @@ pub(crate) enum Failure {
 
 impl Endpoints {
     /// Must be called in the runtime that is to do the network work.
-    pub(crate) fn new(endpoints: Vec<Endpoint>) -> Self {
+    pub(crate) fn new(endpoints: Vec<Endpoint>, connect_timeout: Duration) -> Self {
         let servers = endpoints
             .into_iter()
             .map(|endpoint| {
-                let line = Line { channel: endpoint.connect_lazy(), generation: 0 };
-                Server { endpoint, line: Mutex::new(line) }
+                let line = Line::new(&endpoint, connect_timeout, 0);
+                Server { endpoint, line: Mutex::new(Arc::new(line)) }
             })
             .collect();
-        Self { servers, preferred: AtomicUsize::new(0) }
+        Self { servers, connect_timeout, preferred: AtomicUsize::new(0) }
     }
 
     /// How many servers there are.
@@ -76,8 +82,7 @@ impl Endpoints {
 
     fn pick_at(&self, index: usize) -> Pick {
         let line = self.servers[index].line.lock().unwrap_or_else(PoisonError::into_inner);
-        let Line { channel, generation } = line.clone();
-        Pick { index, generation, channel }
+        Pick { index, line: line.clone() }
     }
 
     /// This server failed: others are asked from now on. Must be called in the
@@ -90,11 +95,21 @@ impl Endpoints {
         if failure == Failure::Silent {
             let server = &self.servers[pick.index];
             let mut line = server.line.lock().unwrap_or_else(PoisonError::into_inner);
-            if line.generation == pick.generation {
-                line.channel = server.endpoint.connect_lazy();
-                line.generation += 1;
+            if line.generation == pick.line.generation {
+                let generation = line.generation + 1;
+                *line = Arc::new(Line::new(&server.endpoint, self.connect_timeout, generation));
             }
         }
+    }
+}
+
+impl Line {
+    fn new(endpoint: &Endpoint, connect_timeout: Duration, generation: u64) -> Self {
+        let connector = Connector::new(connect_timeout);
+        let connections = connector.connections();
+        let channel = endpoint.connect_with_connector_lazy(connector);
+        let session = Session::new(channel.clone(), connections);
+        Self { channel, session, generation }
     }
 }
 
@@ -104,7 +119,7 @@ mod tests {
 
     fn endpoints(count: usize) -> Endpoints {
         let endpoint = Endpoint::from_static("http://127.0.0.1:1");
-        Endpoints::new(vec![endpoint; count])
+        Endpoints::new(vec![endpoint; count], Duration::from_secs(1))
     }
 
     #[tokio::test]
@@ -133,8 +148,8 @@ mod tests {
         let (one, other) = (endpoints.pick(), endpoints.pick());
         endpoints.failed(&one, Failure::Silent);
         endpoints.failed(&other, Failure::Silent);
-        assert_eq!(endpoints.pick().generation, 1);
+        assert_eq!(endpoints.pick().line.generation, 1);
         endpoints.failed(&endpoints.pick(), Failure::Answered);
-        assert_eq!(endpoints.pick().generation, 1);
+        assert_eq!(endpoints.pick().line.generation, 1);
     }
 }

@@ -24,6 +24,7 @@ pub use proto::lock::v1::Resource;
 
 // Implementation.
 mod call;
+mod connector;
 mod doubts;
 mod endpoints;
 mod hold;
@@ -32,5 +33,6 @@ mod io_thread;
 mod keep_alive;
 mod release;
 mod retry;
+mod session;
 mod shared;
 mod trust;

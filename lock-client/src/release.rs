@@ -1,7 +1,6 @@
 //! The release of one lease, as guards, clients and acquisitions all ask for it.
 
 use proto::lock::v1 as wire;
-use proto::lock::v1::lock_service_client::LockServiceClient;
 use tokio::time::Instant;
 
 use crate::{
@@ -22,10 +21,7 @@ pub(crate) async fn release(
 ) -> Result<Answer<wire::ReleaseResponse>, Failed> {
     let Key { owner_id, resource } = turn.key().clone();
     let request = wire::ReleaseRequest { resource: Some(resource), owner_id, fencing_token };
-    let outcome = call::call(&shared.endpoints, limits, request, |channel, request| async {
-        LockServiceClient::new(channel).release(request).await
-    })
-    .await;
+    let outcome = call::command(&shared.endpoints, limits, &request).await;
     let doubts = &shared.holds.doubts;
     match (fencing_token, &outcome) {
         // Whichever attempt it was, the lease with this token is over.

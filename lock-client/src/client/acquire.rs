@@ -151,11 +151,7 @@ pub(super) async fn obtain(
 ) -> Result<Answer<wire::AcquireResponse>, Failed> {
     let (doubts, limits) = (&shared.holds.doubts, shared.limits);
     loop {
-        let call =
-            call::call(&shared.endpoints, limits, request.clone(), |channel, request| async {
-                LockServiceClient::new(channel).acquire(request).await
-            });
-        let answer = call.await?;
+        let answer = call::command(&shared.endpoints, limits, request).await?;
         let Some(lock) = &answer.message.lock else { return Ok(answer) };
         let token = lock.fencing_token;
         if !doubts.has(turn.key(), token) {

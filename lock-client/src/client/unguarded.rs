@@ -18,7 +18,6 @@
 use std::{sync::Arc, time::Duration};
 
 use proto::lock::v1 as wire;
-use proto::lock::v1::lock_service_client::LockServiceClient;
 use tokio::time::Instant;
 
 use super::{LockClient, acquire::obtain, calls};
@@ -152,9 +151,7 @@ async fn renew(
     ttl: Option<Duration>,
 ) -> Result<Answer<wire::RenewResponse>, Failed> {
     let token = request.fencing_token;
-    let call = call::call(&shared.endpoints, shared.limits, request, |channel, request| async {
-        LockServiceClient::new(channel).renew(request).await
-    });
+    let call = call::command(&shared.endpoints, shared.limits, &request);
     let hold = turn.hold().filter(|hold| hold.fencing_token() == token && hold.check().is_ok());
     let outcome = match &hold {
         Some(hold) => {

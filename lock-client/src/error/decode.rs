@@ -3,6 +3,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use prost::Message as _;
 use proto::reason;
 use tonic::{Code, ConnectError, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -11,7 +12,7 @@ use super::{ClientError, Conflict, FieldViolation};
 use crate::Resource;
 
 /// A status that has been read once.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
     code: Code,
     message: String,
@@ -20,31 +21,55 @@ pub(crate) struct Refusal {
     details: Details,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Details {
     retry_after: Option<Duration>,
     violations: Vec<FieldViolation>,
     /// The status was made on this side of the connection.
     transport: bool,
-    /// There was no connection.
+    /// It never left this side.
     never_sent: bool,
+    /// It is the end of a whole stream, and says nothing of a command on it.
+    of_stream: bool,
 }
 
 impl Refusal {
     /// What to tell when the deadline of an attempt passed.
     pub(crate) fn timed_out(limit: Duration) -> Self {
+        // What was left of it a moment later still reads as the whole.
+        let limit = limit.as_micros().div_ceil(1_000);
         Self {
             code: Code::DeadlineExceeded,
-            message: format!("no answer within {} ms", limit.as_millis()),
+            message: format!("no answer within {limit} ms"),
             reason: None,
             metadata: HashMap::new(),
             details: Details { transport: true, ..Details::default() },
         }
     }
 
+    /// What a command on a stream was answered with: the same error as a call's.
+    pub(crate) fn of_command(error: &tonic_types::Status) -> Self {
+        let details = error.encode_to_vec().into();
+        Self::from(Status::with_details(Code::from(error.code), &error.message, details))
+    }
+
+    /// What to tell of a command on a stream that ended without an answer to it.
+    pub(crate) fn of_stream(status: Status) -> Self {
+        let mut refusal = Self::from(status);
+        refusal.details.of_stream = true;
+        refusal
+    }
+
+    /// The same of a request that was not sent.
+    pub(crate) fn unsent(mut self) -> Self {
+        self.details.never_sent = true;
+        self
+    }
+
     /// Whether another attempt, at another server or later, may end better.
     pub(crate) fn is_retryable(&self) -> bool {
         self.details.transport
+            || self.details.of_stream
             || self.reason.as_deref() == Some(reason::OVERLOADED)
             || matches!(
                 self.code,
@@ -53,12 +78,12 @@ impl Refusal {
     }
 
     /// Whether the call may have taken effect all the same, or may yet. Not if
-    /// there was no connection to send it on, or the server took no calls.
+    /// it was never sent, or the server took no calls. A stream that the server
+    /// took no more from may have brought it some before.
     pub(crate) fn leaves_outcome_unknown(&self) -> bool {
-        let refused = [reason::OVERLOADED, reason::SHUTTING_DOWN];
-        self.is_retryable()
-            && !self.details.never_sent
-            && !self.reason.as_deref().is_some_and(|reason| refused.contains(&reason))
+        let refusals = [reason::OVERLOADED, reason::SHUTTING_DOWN];
+        let refused = self.reason.as_deref().is_some_and(|reason| refusals.contains(&reason));
+        self.is_retryable() && !self.details.never_sent && (self.details.of_stream || !refused)
     }
 
     /// How long the server asks to wait before another attempt.
@@ -104,6 +129,7 @@ impl From<Status> for Refusal {
                 // A status from the wire is never the effect of another error.
                 transport: std::error::Error::source(&status).is_some(),
                 never_sent: causes(&status).any(|cause| cause.is::<ConnectError>()),
+                of_stream: false,
             },
         }
     }

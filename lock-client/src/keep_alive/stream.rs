@@ -45,7 +45,7 @@ pub(super) struct Event {
 impl Stream {
     pub(super) fn open(id: u64, pick: Pick, events: mpsc::Sender<Event>) -> Self {
         let (requests, outbox) = mpsc::unbounded_channel();
-        let reader = tokio::spawn(read(id, pick.channel.clone(), outbox, events));
+        let reader = tokio::spawn(read(id, pick.line.channel.clone(), outbox, events));
         let _reader = AbortOnDropHandle::new(reader);
         Self { id, pick, requests, attempts: VecDeque::new(), _reader }
     }

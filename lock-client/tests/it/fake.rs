@@ -1,9 +1,11 @@
 //! A lock server that a test tells how to behave. It writes down what it is
-//! asked, grants whatever it is asked for, and never expires anything.
+//! asked, grants whatever it is asked for, and never expires anything. A command
+//! is the same to it as a message on a `Session` stream and as a call.
 //!
 //! It runs on a thread of its own, so that a test may block its runtime.
 
 mod refusal;
+mod session;
 
 use std::{
     collections::HashMap,
@@ -18,16 +20,17 @@ use proto::lock::v1::{
     KeepAliveRequest, KeepAliveResponse, KeepAliveResult, ListLocksRequest, ListLocksResponse,
     ListStaleRequest, ListStaleResponse, Lock, LockState, LostLease, PurgeStaleRequest,
     PurgeStaleResponse, ReleaseAllRequest, ReleaseAllResponse, ReleaseRequest, ReleaseResponse,
-    RenewRequest, RenewResponse,
+    RenewRequest, RenewResponse, SessionRequest, SessionResponse,
     keep_alive_result::Outcome,
     lock_service_server::{LockService, LockServiceServer},
 };
 use service_kit::testing::eventually;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
-use tonic::{Request, Response, Status, Streaming, async_trait};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming, async_trait, transport::server::TcpIncoming};
 
 pub(crate) use refusal::{conflict, invalid, not_held, overloaded, shutting_down};
+pub(crate) use session::SessionMood;
 
 /// How long a test waits for what must happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -87,6 +90,7 @@ struct State {
     renew: watch::Sender<Mood>,
     late: Mutex<Vec<ReleaseRequest>>,
     keep_alive: watch::Sender<StreamMood>,
+    sessions: session::Sessions,
     asked: Mutex<Vec<Asked>>,
     held: Mutex<HashMap<Resource, Lock>>,
     token: Mutex<u64>,
@@ -193,7 +197,9 @@ impl Fake {
 
 #[tokio::main(flavor = "current_thread")]
 async fn serve(listener: std::net::TcpListener, service: Service, end: oneshot::Receiver<()>) {
-    let incoming = TcpListenerStream::new(tokio::net::TcpListener::from_std(listener).unwrap());
+    // As the server does it: an answer must not wait for a delayed acknowledgement.
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     // Ready for nothing, and says so.
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_not_serving::<LockServiceServer<Service>>().await;
@@ -269,7 +275,7 @@ impl Service {
         (lock, false)
     }
 
-    fn renew(&self, lease: KeepAliveLease, mood: &StreamMood) -> KeepAliveResult {
+    fn renew_one(&self, lease: KeepAliveLease, mood: &StreamMood) -> KeepAliveResult {
         let resource = lease.resource.unwrap();
         let outcome = match mood {
             StreamMood::Losing { ids, reason, holder } if ids.contains(&resource.id.as_str()) => {
@@ -306,7 +312,7 @@ impl Service {
             StreamMood::Refusing(error) => Err(error()),
             StreamMood::Garbled => Ok(KeepAliveResponse::default()),
             _ => {
-                let results = request.leases.into_iter().map(|lease| self.renew(lease, &mood));
+                let results = request.leases.into_iter().map(|lease| self.renew_one(lease, &mood));
                 Ok(KeepAliveResponse { results: results.collect() })
             }
         }
@@ -357,6 +363,15 @@ impl LockService for Service {
         let released_count = (before - held.len()) as u64;
         drop(held);
         Self::in_voice(&self.0.release, ReleaseAllResponse { released_count })
+    }
+
+    type SessionStream = ReceiverStream<Result<SessionResponse, Status>>;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<SessionRequest>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        self.open_session(request.into_inner())
     }
 
     type KeepAliveStream = ReceiverStream<Result<KeepAliveResponse, Status>>;

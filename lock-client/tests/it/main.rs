@@ -10,5 +10,7 @@ mod guard;
 mod lost_lease;
 mod reconnect;
 mod renewal;
+mod session;
+mod session_server;
 mod unsettled;
 mod with_lock;

@@ -104,6 +104,46 @@ fn an_attempt_in_one_line() {
     );
 }
 
+#[test]
+fn a_command_s_error_is_read_as_a_call_s() {
+    let mut details = ErrorDetails::with_error_info(
+        reason::LOCK_CONFLICT,
+        reason::DOMAIN,
+        HashMap::from([("holder".to_owned(), "worker-7".to_owned())]),
+    );
+    details.set_retry_info(Some(Duration::from_millis(70)));
+    details.add_bad_request_violation("ttl", "is zero");
+    for status in [
+        Status::with_error_details(Code::FailedPrecondition, "100 % \u{fc}", details),
+        Status::internal("no details"),
+        Status::new(Code::Unknown, ""),
+    ] {
+        let message = match tonic_types::Status::decode(status.details()).unwrap() {
+            message if message.details.is_empty() => tonic_types::Status {
+                code: status.code().into(),
+                message: status.message().to_owned(),
+                details: Vec::new(),
+            },
+            message => message,
+        };
+        assert_eq!(Refusal::of_command(&message), Refusal::from(status));
+    }
+}
+
+#[test]
+fn the_end_of_a_stream_says_nothing_of_a_command_on_it_that_was_sent() {
+    for end in [
+        status(Code::Unavailable, reason::SHUTTING_DOWN, &[]),
+        status(Code::ResourceExhausted, reason::OVERLOADED, &[]),
+        Status::internal("a bug"),
+    ] {
+        let refusal = Refusal::of_stream(end);
+        assert!(refusal.is_retryable() && refusal.leaves_outcome_unknown(), "{refusal:?}");
+        let unsent = refusal.unsent();
+        assert!(unsent.is_retryable() && !unsent.leaves_outcome_unknown(), "{unsent:?}");
+    }
+}
+
 #[tokio::test]
 async fn only_what_no_server_can_have_carried_out_has_a_known_outcome() {
     let unknown = |status: Status| Refusal::from(status).leaves_outcome_unknown();
