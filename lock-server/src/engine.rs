@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::readiness::chain;
 use self::{
-    admission::{Admission, Place},
+    admission::{Admission, Share},
     batcher::{Batcher, Job, Reply},
 };
 pub use self::{
@@ -92,7 +92,8 @@ impl LockEngine {
     ) -> Result<(), LockError> {
         let place = self.admission.enter(1)?;
         let reply = Reply::Numbered(number, answers.clone());
-        self.batcher.submit(Job { command, reply, place: Some(place), since: Instant::now() });
+        let place = Share::Whole { _place: place };
+        self.batcher.submit(Job { command, reply, place, since: Instant::now() });
         Ok(())
     }
 
@@ -105,7 +106,8 @@ impl LockEngine {
         let submitted = self.admission.enter(1).map(|place| {
             let (sender, answer) = oneshot::channel();
             let reply = Reply::One(sender);
-            self.batcher.submit(Job { command, reply, place: Some(place), since: Instant::now() });
+            let place = Share::Whole { _place: place };
+            self.batcher.submit(Job { command, reply, place, since: Instant::now() });
             answer
         });
         async move { submitted?.await.unwrap_or(Err(LockError::ShuttingDown)) }
@@ -146,7 +148,7 @@ impl LockEngine {
     ) -> impl Future<Output = Result<Vec<Result<Lock, LockError>>, LockError>> + Send + use<> {
         let place = match leases.len() {
             0 => Ok(None),
-            count => self.admission.enter(1 + count / LEASES_A_PLACE).map(Some),
+            count => self.admission.enter(1 + count / LEASES_A_PLACE).map(Arc::new).map(Some),
         };
         let submitted = place.map(|place| {
             // The same lease twice is decided on once and answered twice.
@@ -163,16 +165,20 @@ impl LockEngine {
                 .collect();
             let (sender, answers) = mpsc::unbounded_channel();
             let (since, count) = (Instant::now(), commands.len());
-            self.batcher.submit_all((0..).zip(commands).map(|(number, command)| Job {
-                command,
-                reply: Reply::Numbered(number, sender.clone()),
-                place: None,
-                since,
-            }));
-            (place, asked, answers, count)
+            // The leases share the place of their request, for as long as one of
+            // them is in line; not for as long as nobody reads the answer.
+            if let Some(place) = place {
+                self.batcher.submit_all((0..).zip(commands).map(|(number, command)| Job {
+                    command,
+                    reply: Reply::Numbered(number, sender.clone()),
+                    place: Share::Part { _place: Arc::clone(&place) },
+                    since,
+                }));
+            }
+            (asked, answers, count)
         });
         async move {
-            let (_place, asked, answers, count) = submitted?;
+            let (asked, answers, count) = submitted?;
             let outcomes = gather(answers, count).await?;
             let results = asked.into_iter().zip(leases);
             Ok(results.map(|(at, lease)| renewal(outcomes[at].clone(), lease)).collect())

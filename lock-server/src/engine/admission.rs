@@ -22,6 +22,14 @@ pub(super) struct Place {
     _permit: OwnedSemaphorePermit,
 }
 
+/// What a command takes of the bound: a place of its own, or its share of the
+/// place that its request has, which is kept until the last of them is done.
+#[derive(Debug)]
+pub(super) enum Share {
+    Whole { _place: Place },
+    Part { _place: Arc<Place> },
+}
+
 impl Admission {
     pub(super) fn new(most: usize, stopping: CancellationToken) -> Self {
         Self { places: Arc::new(Semaphore::new(most)), most, stopping }

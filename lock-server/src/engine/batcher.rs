@@ -55,7 +55,7 @@ use tokio::{
 };
 
 use self::lines::{Batch, Lines};
-use super::{Place, readiness::chain};
+use super::{Share, readiness::chain};
 use crate::{
     domain::{Command, Outcome},
     error::LockError,
@@ -90,8 +90,8 @@ pub(super) enum Reply {
 pub(super) struct Job {
     pub(super) command: Command,
     pub(super) reply: Reply,
-    /// What it takes of `--max-queue`; none when its request has it.
-    pub(super) place: Option<Place>,
+    /// What it takes of `--max-queue`.
+    pub(super) place: Share,
     pub(super) since: Instant,
 }
 

@@ -72,6 +72,7 @@ pub struct PostgresStore {
     /// The acquire statement, which differs by what the database can tell of
     /// its timeline.
     acquire_sql: String,
+    release_sql: String,
     release_and_acquire_sql: String,
     renew_sql: String,
     /// As `renew_sql`, leaving out what others work on.

@@ -10,7 +10,7 @@ use std::{
 use super::{Answer, Done, Job, Reply};
 use crate::{
     domain::{Command, Outcome},
-    engine::Place,
+    engine::Share,
     store::Batching,
 };
 
@@ -46,7 +46,7 @@ pub(super) struct Batch {
 #[derive(Debug)]
 pub(super) struct Waiting {
     reply: Reply,
-    _place: Option<Place>,
+    _place: Share,
 }
 
 /// A command that is to be carried out alone, and its line.

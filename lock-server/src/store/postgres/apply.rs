@@ -11,10 +11,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sqlx::{AssertSqlSafe, Row as _, postgres::PgRow, types::Json};
 
-use super::{
-    For, PostgresStore, Query, StoreError, rows,
-    statements::{LOCKED, RELEASE},
-};
+use super::{For, PostgresStore, Query, StoreError, rows, statements::LOCKED};
 use crate::{
     domain::{Acquire, Command, FencingToken, Lock, Outcome, Release, Renew, Resource, Span},
     store::waves::waves,
@@ -237,7 +234,7 @@ impl PostgresStore {
     }
 
     fn release_query<'q>(&'q self, releases: &Part<'q, Release>) -> Query<'q> {
-        releases.released(RELEASE)
+        releases.released(&self.release_sql)
     }
 
     /// Runs the statement for what is left of a part; none when nothing is left

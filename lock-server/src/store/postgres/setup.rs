@@ -64,6 +64,7 @@ impl PostgresStore {
             timeout: options.timeout,
             max_stall: options.max_stall,
             acquire_sql: statements::acquire_sql(timeline, 0),
+            release_sql: statements::release_sql(statements::RELEASES),
             release_and_acquire_sql: statements::release_and_acquire_sql(timeline),
             renew_sql: statements::renew_sql(""),
             renew_or_skip_sql: statements::renew_sql("SKIP LOCKED"),

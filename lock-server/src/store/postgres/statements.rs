@@ -145,30 +145,47 @@ FROM judged l
 /// Whether the lease was live is judged as the row is changed, and again
 /// afterwards by when it was renewed for how long: an update that waited for
 /// the row without being told of a change has judged by the clock from before.
-pub(super) const RELEASE: &str = "
+pub(super) fn release_sql(input: &str) -> String {
+    format!(
+        "
 UPDATE locks l
-SET expires_at = NULL, freed_at = clock_timestamp(), metadata = '{}',
+SET expires_at = NULL, freed_at = clock_timestamp(), metadata = '{{}}',
     ended_live = l.expires_at > clock_timestamp()
-FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::int8[])
-    AS i (place, resource_type, resource_id, owner_id, fencing_token)
+FROM {input}
 WHERE l.resource_type = i.resource_type AND l.resource_id = i.resource_id
   AND l.owner_id = i.owner_id
   AND (i.fencing_token IS NULL OR l.fencing_token = i.fencing_token)
   AND l.expires_at IS NOT NULL
-RETURNING i.place, l.ended_live AND l.renewed_at + l.ttl > clock_timestamp() AS ended";
+RETURNING i.place, l.ended_live AND l.renewed_at + l.ttl > clock_timestamp() AS ended"
+    )
+}
 
-/// How many parameters [`RELEASE`] has: those of the acquire statement stand
+/// The releases of a batch.
+pub(super) const RELEASES: &str =
+    "unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::int8[])
+    AS i (place, resource_type, resource_id, owner_id, fencing_token)";
+
+/// How many parameters [`RELEASES`] has: those of the acquire statement stand
 /// behind them where one statement does both.
 const RELEASE_PARAMETERS: usize = 5;
 
 /// Ends leases and takes resources, all different ones, for the price of one
 /// commit: the rows of the acquire statement, and behind them two columns with
-/// what [`RELEASE`] says, of which a row has either.
+/// what [`release_sql`] says, of which a row has either.
+///
+/// Rows are locked in two passes, the grants' and the releases', so the second
+/// one may not wait: two servers would, for each other. What it skips is
+/// released by itself.
 pub(super) fn release_and_acquire_sql(timeline: epoch::Timeline) -> String {
     let acquire_sql = acquire_sql(timeline, RELEASE_PARAMETERS);
+    let release_sql = release_sql(&format!(
+        "(SELECT i.* FROM {RELEASES}
+          JOIN locks k ON k.resource_type = i.resource_type AND k.resource_id = i.resource_id
+          FOR UPDATE OF k SKIP LOCKED) i"
+    ));
     format!(
         r"
-WITH granted AS ({acquire_sql}), freed AS ({RELEASE})
+WITH granted AS ({acquire_sql}), freed AS ({release_sql})
 SELECT l.resource_type, l.resource_id, l.fencing_token, l.acquired_at, l.now, l.renewed_at,
        l.expires_at, l.ttl, l.metadata, NULL::int8, NULL::bool
 FROM granted l

@@ -111,7 +111,8 @@ async fn who_does_not_read_is_not_read_from_and_harms_nobody() {
     /// much again for what is in neither.
     const MOST_UNREAD: usize = 1024 * 1024 / COMMAND_BYTES;
     let database = Proxied::start().await;
-    let server = TestServer::start(&["--database-url", &database.url]).await;
+    let flags = ["--database-url", &database.url, "--store-timeout", "20s"];
+    let server = TestServer::start(&flags).await;
     let (answers, pulled) = flood(&narrow(&server.url()), ASKED, large).await;
     let mut others = client(&server.url());
     until_it_stays(&mut others, 1, async || {
@@ -181,7 +182,6 @@ async fn large_keep_alives_count_by_their_leases() {
 
 /// Who does not read its answers has no places in the queue that others need.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a keep-alive keeps its place until its answer is read"]
 async fn what_is_answered_and_not_read_takes_no_place() {
     const ASKED: usize = 50_000;
     fn keep_alive(at: usize) -> wire::SessionRequest {

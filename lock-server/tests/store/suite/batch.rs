@@ -6,21 +6,24 @@ use lock_server::domain::{Command, Outcome};
 
 use crate::kit::{Kit, MINUTE, acquire, owner, release, renew, resource, token};
 
+/// Carries out a batch that nobody holds up.
+async fn apply_now(kit: &Kit, batch: &[Command]) -> Vec<Outcome> {
+    let outcomes = kit.store.apply_now(batch).await.unwrap();
+    outcomes.into_iter().map(|outcome| outcome.expect("nobody holds it up")).collect()
+}
+
 pub(crate) async fn each_command_has_its_outcome(kit: Kit) {
     let (a, b, c, d) = (resource("a"), resource("b"), resource("c"), resource("d"));
     let theirs = kit.grant(&b, "you", MINUTE).await;
     let mine = kit.grant(&c, "me", MINUTE).await;
-    let outcomes = kit
-        .store
-        .apply(&[
-            acquire(&b, "me", MINUTE),
-            renew(&c, "me", mine.token, None),
-            release(&d, "me", None),
-            acquire(&a, "me", MINUTE),
-            renew(&b, "me", theirs.token, None),
-        ])
-        .await
-        .unwrap();
+    let batch = [
+        acquire(&b, "me", MINUTE),
+        renew(&c, "me", mine.token, None),
+        release(&d, "me", None),
+        acquire(&a, "me", MINUTE),
+        renew(&b, "me", theirs.token, None),
+    ];
+    let outcomes = apply_now(&kit, &batch).await;
     assert!(matches!(&outcomes[0], Outcome::Conflict { holder } if holder.resource == b));
     assert!(matches!(&outcomes[1], Outcome::Renewed(lock) if lock.resource == c));
     assert_eq!(outcomes[2], Outcome::Released { ended: false });
@@ -30,20 +33,17 @@ pub(crate) async fn each_command_has_its_outcome(kit: Kit) {
 
 pub(crate) async fn commands_for_one_resource_take_turns(kit: Kit) {
     let plan = resource("42");
-    let outcomes = kit
-        .store
-        .apply(&[
-            acquire(&plan, "me", MINUTE),
-            acquire(&plan, "you", MINUTE),
-            acquire(&plan, "me", MINUTE),
-            release(&plan, "me", None),
-            acquire(&plan, "you", MINUTE),
-            renew(&plan, "me", token(1), None),
-            release(&plan, "you", None),
-            release(&plan, "you", None),
-        ])
-        .await
-        .unwrap();
+    let batch = [
+        acquire(&plan, "me", MINUTE),
+        acquire(&plan, "you", MINUTE),
+        acquire(&plan, "me", MINUTE),
+        release(&plan, "me", None),
+        acquire(&plan, "you", MINUTE),
+        renew(&plan, "me", token(1), None),
+        release(&plan, "you", None),
+        release(&plan, "you", None),
+    ];
+    let outcomes = apply_now(&kit, &batch).await;
     let Outcome::Granted { lock: mine, reentrant: false } = &outcomes[0] else {
         panic!("{outcomes:?}")
     };
@@ -96,7 +96,7 @@ pub(crate) async fn batches_in_opposite_order_do_not_deadlock(kit: Kit) {
                     .iter()
                     .flat_map(|one| [acquire(one, &by, MINUTE), release(one, &by, None)])
                     .collect();
-                kit.store.apply(&batch).await.unwrap();
+                kit.store.apply_now(&batch).await.unwrap();
             }
         })
     });

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::script::{Call, Scripted, command, outcome_of};
 use crate::{
     engine::{
-        admission::{Admission, Place},
+        admission::{Admission, Place, Share},
         batcher::{Answer, Batcher, Job, Reply},
     },
     error::LockError,
@@ -91,7 +91,7 @@ impl Scene {
         self.batcher.submit(Job {
             command: command(name),
             reply: Reply::One(sender),
-            place: Some(self.admission.enter(1).unwrap()),
+            place: Share::Whole { _place: self.admission.enter(1).unwrap() },
             since: Instant::now(),
         });
         Caller { name: name.to_owned(), answer }
