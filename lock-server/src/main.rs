@@ -7,11 +7,6 @@ use service_kit::{shutdown::Signals, telemetry};
 
 mod health_check;
 
-/// Answers are many small allocations that end on another thread than they
-/// began on, which the system's allocator is slow at.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[tokio::main]
 async fn main() -> ExitCode {
     let config = match Config::parse_from_args(env::args_os()) {

@@ -38,10 +38,6 @@ use crate::{
     trouble::{During, Result, Trouble},
 };
 
-/// That of lock-server, so that the servers to compare with have it too.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// As many as the smallest machine has cores: the targets need some, too.
 const THREADS: usize = 2;
 
