@@ -44,7 +44,9 @@ mod lines;
 
 use std::{
     panic::AssertUnwindSafe,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Poll,
     time::Instant,
 };
 
@@ -54,7 +56,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use self::lines::{Batch, Lines};
+use self::lines::{Alone, Batch, Lines, Waiting};
 use super::{Share, readiness::chain};
 use crate::{
     domain::{Command, Outcome},
@@ -110,6 +112,19 @@ struct Shared {
     ready: Notify,
 }
 
+/// A batch that has been carried out, and of which nobody has been told yet.
+#[derive(Debug)]
+struct Finished {
+    size: usize,
+    end: End,
+}
+
+#[derive(Debug)]
+enum End {
+    Decided { decided: Vec<(Waiting, Done)>, alone: Vec<Alone> },
+    Failed { failed: Vec<Waiting>, error: Arc<StoreError> },
+}
+
 // === impl Batcher ===
 
 impl Batcher {
@@ -149,21 +164,38 @@ impl Shared {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Carries out batches, one after the other.
     async fn work(self: Arc<Self>) {
         loop {
-            // What has arrived at a socket by now is to be in the batch.
-            tokio::task::yield_now().await;
-            let batch = self.take();
-            match batch {
-                Some(batch) => self.carry_out(batch).await,
-                None => self.ready.notified().await,
+            let mut next = self.take(1);
+            if next.is_none() {
+                self.ready.notified().await;
+                if self.lines().is_busy() {
+                    // What has arrived at a socket by now is to be in the batch.
+                    tokio::task::yield_now().await;
+                }
+                continue;
             }
+            let mut last = None;
+            while let Some(batch) = next {
+                last = Some(self.carry_out(batch, last).await);
+                // Who waited meanwhile is many enough not to wait for those
+                // who are only now being answered.
+                let enough = last.as_ref().map_or(1, |last| last.size.div_ceil(2));
+                next = self.take(enough);
+            }
+            if let Some(last) = last {
+                self.tell(last);
+            }
+            // So that those who ask again at once are in the next one.
+            tokio::task::yield_now().await;
         }
     }
 
-    fn take(&self) -> Option<Batch> {
+    /// The next batch, if there are so many at least.
+    fn take(&self, at_least: usize) -> Option<Batch> {
         let mut lines = self.lines();
-        let batch = lines.take();
+        let batch = lines.take(at_least);
         // There may be another one.
         self.wake(lines);
         batch
@@ -177,29 +209,37 @@ impl Shared {
         }
     }
 
-    async fn carry_out(self: &Arc<Self>, batch: Batch) {
-        let applied = AssertUnwindSafe(self.store.apply_now(&batch.commands)).catch_unwind().await;
-        match applied {
-            Ok(Ok(outcomes)) => self.answer(batch, outcomes),
+    /// Carries out a batch. Those of the one before are told what became of
+    /// theirs as soon as the store has begun: it does not wait for that.
+    async fn carry_out(self: &Arc<Self>, batch: Batch, before: Option<Finished>) -> Finished {
+        let size = batch.len();
+        let applied = {
+            let apply = AssertUnwindSafe(self.store.apply_now(&batch.commands)).catch_unwind();
+            let mut apply = pin!(apply);
+            let begun = futures::poll!(apply.as_mut());
+            if let Some(before) = before {
+                self.tell(before);
+            }
+            match begun {
+                Poll::Ready(applied) => applied,
+                Poll::Pending => apply.await,
+            }
+        };
+        let end = match applied {
+            Ok(Ok(outcomes)) => {
+                let (decided, alone) = self.lines().finish(batch, outcomes);
+                End::Decided { decided, alone }
+            }
             Ok(Err(error)) => self.fail(batch, error),
             // The tasks go on, whatever happened to this batch.
             Err(_panic) => self.fail(batch, StoreError::Aborted),
-        }
-    }
-
-    fn answer(self: &Arc<Self>, batch: Batch, outcomes: Vec<Option<Outcome>>) {
-        let (decided, alone) = self.lines().finish(batch, outcomes);
-        for (job, done) in decided {
-            job.send(Ok(done));
-        }
-        for (line, command, job) in alone {
-            tokio::spawn(Arc::clone(self).alone(line, command, job));
-        }
+        };
+        Finished { size, end }
     }
 
     /// Carries out a command whose row is locked by somebody else, and waits
     /// for that as long as the store does; unless its caller has gone meanwhile.
-    async fn alone(self: Arc<Self>, line: u64, command: Command, job: lines::Waiting) {
+    async fn alone(self: Arc<Self>, line: u64, command: Command, job: Waiting) {
         if job.is_gone() {
             drop(job);
             self.advance(line);
@@ -232,13 +272,28 @@ impl Shared {
         self.wake(lines);
     }
 
-    fn fail(&self, batch: Batch, error: StoreError) {
+    fn fail(&self, batch: Batch, error: StoreError) -> End {
         let all = matches!(error, StoreError::Timeout(_) | StoreError::Closed);
         tracing::debug!(error = %chain(&error), commands = batch.len(), all, "a batch failed");
-        let failed = self.lines().fail(batch, all);
-        let error = Arc::new(error);
-        for job in failed {
-            job.send(Err(LockError::StoreUnavailable(Arc::clone(&error))));
+        End::Failed { failed: self.lines().fail(batch, all), error: Arc::new(error) }
+    }
+
+    /// Tells everybody in a batch what became of it.
+    fn tell(self: &Arc<Self>, batch: Finished) {
+        match batch.end {
+            End::Decided { decided, alone } => {
+                for (job, done) in decided {
+                    job.send(Ok(done));
+                }
+                for (line, command, job) in alone {
+                    tokio::spawn(Arc::clone(self).alone(line, command, job));
+                }
+            }
+            End::Failed { failed, error } => {
+                for job in failed {
+                    job.send(Err(LockError::StoreUnavailable(Arc::clone(&error))));
+                }
+            }
         }
     }
 }

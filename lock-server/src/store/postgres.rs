@@ -73,7 +73,7 @@ pub struct PostgresStore {
     /// its timeline.
     acquire_sql: String,
     release_sql: String,
-    release_and_acquire_sql: String,
+    quick_sql: String,
     renew_sql: String,
     /// As `renew_sql`, leaving out what others work on.
     renew_or_skip_sql: String,

@@ -26,6 +26,8 @@ pub(super) struct Lines {
     /// How many batches are under way, and how many commands in them.
     under_way: usize,
     commands_under_way: usize,
+    /// How many commands the last batch had.
+    last: usize,
     /// Somebody has been woken and is about to form one.
     woken: bool,
     /// A line for each resource with a command that is queued or under way:
@@ -62,6 +64,7 @@ impl Lines {
             passed_over: [false; Command::KINDS],
             under_way: 0,
             commands_under_way: 0,
+            last: 0,
             woken: false,
             lines: HashMap::default(),
             hasher: RandomState::new(),
@@ -100,6 +103,12 @@ impl Lines {
         }
     }
 
+    /// Whether there is more than one caller: a batch is under way, or the last
+    /// one had company.
+    pub(super) fn is_busy(&self) -> bool {
+        self.under_way > 0 || self.last > 1
+    }
+
     /// Whether nothing is queued, behind others or under way.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
@@ -117,11 +126,14 @@ impl Lines {
 
     /// The next batch, of the queue that has waited longest; none when nothing
     /// is ready, or not enough. Those whose callers have gone are dropped on the
-    /// way.
-    pub(super) fn take(&mut self) -> Option<Batch> {
+    /// way. Who asks for more than one at least will ask again for fewer.
+    pub(super) fn take(&mut self, at_least: usize) -> Option<Batch> {
         self.woken = false;
         loop {
-            let queue = self.next_queue()?;
+            let Some(queue) = self.next_queue(at_least) else {
+                self.woken = at_least > 1;
+                return None;
+            };
             let mut batch = Batch::default();
             while batch.len() < self.batching.most
                 && let Some((line, job)) = self.queues[queue].pop_front()
@@ -129,6 +141,7 @@ impl Lines {
                 self.take_line(queue, line, job, &mut batch);
             }
             if batch.len() > 0 {
+                self.last = batch.len();
                 self.under_way += 1;
                 self.commands_under_way += batch.len();
                 return Some(batch);
@@ -138,8 +151,8 @@ impl Lines {
 
     /// The queue that has waited longest, of those that have enough for a batch
     /// or were passed over before.
-    fn next_queue(&mut self) -> Option<usize> {
-        let enough = self.enough();
+    fn next_queue(&mut self, at_least: usize) -> Option<usize> {
+        let enough = self.enough().max(at_least);
         let oldest = |queue: usize| self.queues[queue].front().map(|(_, job)| job.since);
         let has_turn = |queue: &usize| {
             let waiting = self.queues[*queue].len();

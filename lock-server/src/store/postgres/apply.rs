@@ -11,7 +11,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sqlx::{AssertSqlSafe, Row as _, postgres::PgRow, types::Json};
 
-use super::{For, PostgresStore, Query, StoreError, rows, statements::LOCKED};
+use super::{
+    For, PostgresStore, Query, StoreError,
+    rows::{self, Quick},
+    statements::LOCKED,
+};
 use crate::{
     domain::{Acquire, Command, FencingToken, Lock, Outcome, Release, Renew, Resource, Span},
     store::waves::waves,
@@ -63,8 +67,8 @@ impl PostgresStore {
                     }
                 }
             }
-            let asked = self.both(what, &mut releases, &mut acquires, &mut outcomes).await?;
-            self.acquire(what, acquires, asked, &mut outcomes).await?;
+            self.quickly(what, &mut releases, &mut acquires, &mut outcomes).await?;
+            self.acquire(what, acquires, &mut outcomes).await?;
             self.renew(what, renews, &mut outcomes).await?;
             self.release(what, releases, &mut outcomes).await?;
             if let Some(known) = &mut known {
@@ -76,52 +80,54 @@ impl PostgresStore {
         Ok(outcomes)
     }
 
-    /// Ends leases and takes resources, where there are both, in one statement:
-    /// whether that was done. What it left undone is left to those that do the
-    /// one or the other.
-    async fn both(
+    /// Ends leases and takes what is free, where there is more than one to be
+    /// taken or also one to be ended. What it leaves undone is left to the
+    /// statements that do the one or the other.
+    async fn quickly(
         &self,
         what: For,
         releases: &mut Part<'_, Release>,
         acquires: &mut Part<'_, Acquire>,
         outcomes: &mut Outcomes,
-    ) -> Result<bool, StoreError> {
-        if releases.is_empty() || acquires.is_empty() {
-            return Ok(false);
+    ) -> Result<(), StoreError> {
+        if acquires.is_empty() || acquires.commands.len() + releases.commands.len() < 2 {
+            return Ok(());
         }
-        let query = releases.released(&self.release_and_acquire_sql);
-        let rows = match self.run_for(what, self.acquired(query, acquires)).await {
-            Err(error) if error.gave_way() || error.met_a_locked_row() => return Ok(false),
+        let query = acquires.taken(releases.released(&self.quick_sql).bind(acquires.places()));
+        let rows = match self.run_for(what, query).await {
+            Err(error) if error.gave_way() || error.met_a_locked_row() => return Ok(()),
             rows => rows?,
         };
-        // First come all that were granted, then all that were released.
-        let is_grant =
-            |row: &PgRow| matches!(row.try_get::<Option<i64>, _>(rows::BEYOND_GRANTED), Ok(None));
-        let (granted, released) = rows.split_at(rows.partition_point(is_grant));
-        acquires.note(granted, outcomes)?;
-        note_released(released, rows::BEYOND_GRANTED, outcomes)?;
+        // The grants come in the order of the commands.
+        let mut asked = acquires.commands.iter();
+        for row in &rows {
+            let (place, done) = rows::quick(row)?;
+            outcomes[place] = match done {
+                Quick::Released { ended } => Some(Outcome::Released { ended }),
+                Quick::Granted { token, acquired_at, now } => asked
+                    .find(|(asked, ..)| *asked == place)
+                    .map(|(.., acquire)| rows::new_lock(acquire, token, acquired_at, now))
+                    .and_then(|lock| in_time(lock, false)),
+            };
+        }
         acquires.retain_undecided(outcomes);
         releases.retain_undecided(outcomes);
-        Ok(true)
+        Ok(())
     }
 
     async fn acquire(
         &self,
         what: For,
         mut acquires: Part<'_, Acquire>,
-        mut asked: bool,
         outcomes: &mut Outcomes,
     ) -> Result<(), StoreError> {
         for _ in 0..MOST_TRIES {
-            if !asked {
-                let query = Self::acquire_query;
-                let Some(granted) = self.run_part(what, &mut acquires, query).await? else {
-                    return Ok(());
-                };
-                acquires.note(&granted, outcomes)?;
-                acquires.retain_undecided(outcomes);
-            }
-            asked = false;
+            let query = Self::acquire_query;
+            let Some(granted) = self.run_part(what, &mut acquires, query).await? else {
+                return Ok(());
+            };
+            acquires.note(&granted, outcomes)?;
+            acquires.retain_undecided(outcomes);
             let standing = self.standing(what, &acquires).await?;
             for (place, _, acquire) in &acquires.commands {
                 if let Some(lock) = standing.get(place)
@@ -143,22 +149,8 @@ impl PostgresStore {
     }
 
     fn acquire_query<'q>(&'q self, acquires: &Part<'q, Acquire>) -> Query<'q> {
-        self.acquired(sqlx::query(AssertSqlSafe(self.acquire_sql.as_str())), acquires)
-    }
-
-    /// The parameters of the acquire statement.
-    fn acquired<'q>(&self, query: Query<'q>, acquires: &Part<'q, Acquire>) -> Query<'q> {
-        let owners: Vec<_> = acquires.column(|acquire| acquire.owner.as_str());
-        let ttls: Vec<_> = acquires.column(|acquire| acquire.ttl.micros());
-        let metadata: Vec<Json<&BTreeMap<String, String>>> =
-            acquires.column(|acquire| Json(acquire.metadata.entries()));
-        query
-            .bind(acquires.types())
-            .bind(acquires.ids())
-            .bind(owners)
-            .bind(ttls)
-            .bind(metadata)
-            .bind(self.max_stall.micros())
+        let query = sqlx::query(AssertSqlSafe(self.acquire_sql.as_str()));
+        acquires.taken(query).bind(self.max_stall.micros())
     }
 
     /// Renews leases. In a batch, those that somebody else works on are left
@@ -177,7 +169,7 @@ impl PostgresStore {
         let asked: HashMap<usize, &Renew> =
             renews.commands.iter().map(|(place, _, renew)| (*place, *renew)).collect();
         for row in answer {
-            let place = place(&row, rows::BEYOND)?;
+            let place = rows::place(&row, rows::BEYOND)?;
             outcomes[place] = Some(renewal(&row, asked[&place])?);
         }
         renews.retain_undecided(outcomes);
@@ -213,7 +205,7 @@ impl PostgresStore {
             let Some(freed) = self.run_part(what, &mut releases, Self::release_query).await? else {
                 return Ok(());
             };
-            note_released(&freed, 0, outcomes)?;
+            note_released(&freed, outcomes)?;
             releases.retain_undecided(outcomes);
             let standing = self.standing(what, &releases).await?;
             for (place, _, release) in &releases.commands {
@@ -276,13 +268,13 @@ impl PostgresStore {
             return Ok(HashMap::new());
         }
         let rows = self.run_for(what, part.start(&self.standing_sql)).await?;
-        rows.iter().map(|row| Ok((place(row, rows::BEYOND)?, rows::lock(row)?))).collect()
+        rows.iter().map(|row| Ok((rows::place(row, rows::BEYOND)?, rows::lock(row)?))).collect()
     }
 
     /// The places of the commands whose rows somebody else has locked.
     async fn locked<C>(&self, what: For, part: &Part<'_, C>) -> Result<HashSet<usize>, StoreError> {
         let rows = self.run_for(what, part.start(LOCKED)).await?;
-        rows.iter().map(|row| Ok(place(row, 0)?)).collect()
+        rows.iter().map(|row| Ok(rows::place(row, 0)?)).collect()
     }
 }
 
@@ -312,6 +304,11 @@ impl<'a, C> Part<'a, C> {
         self.commands.iter().map(|(_, _, command)| of(command)).collect()
     }
 
+    fn places(&self) -> Vec<i64> {
+        let place = |place: usize| i64::try_from(place).unwrap_or(i64::MAX);
+        self.commands.iter().map(|(at, ..)| place(*at)).collect()
+    }
+
     fn types(&self) -> Vec<&'a str> {
         self.commands.iter().map(|(_, resource, _)| resource.kind().as_str()).collect()
     }
@@ -325,16 +322,25 @@ impl<'a, C> Part<'a, C> {
     where
         'a: 'q,
     {
-        let places: Vec<i64> = self
-            .commands
-            .iter()
-            .map(|(place, ..)| i64::try_from(*place).unwrap_or(i64::MAX))
-            .collect();
-        sqlx::query(AssertSqlSafe(sql)).bind(places).bind(self.types()).bind(self.ids())
+        sqlx::query(AssertSqlSafe(sql)).bind(self.places()).bind(self.types()).bind(self.ids())
     }
 }
 
-impl Part<'_, Acquire> {
+impl<'a> Part<'a, Acquire> {
+    /// What is asked for, as parameters.
+    fn taken<'q>(&self, query: Query<'q>) -> Query<'q>
+    where
+        'a: 'q,
+    {
+        let owners: Vec<_> = self.column(|acquire| acquire.owner.as_str());
+        let ttls: Vec<_> = self.column(|acquire| acquire.ttl.micros());
+        let metadata: Vec<Option<Json<&BTreeMap<String, String>>>> = self.column(|acquire| {
+            let entries = acquire.metadata.entries();
+            (!entries.is_empty()).then_some(Json(entries))
+        });
+        query.bind(self.types()).bind(self.ids()).bind(owners).bind(ttls).bind(metadata)
+    }
+
     /// Notes what was granted. The rows come in the order of the commands.
     fn note(&self, granted: &[PgRow], outcomes: &mut Outcomes) -> Result<(), sqlx::Error> {
         let mut asked = self.commands.iter();
@@ -348,11 +354,7 @@ impl Part<'_, Acquire> {
             };
             let Some((place, _, acquire)) = found else { break };
             let (lock, reentrant) = rows::granted(row, acquire)?;
-            // A grant that took longer than the lease is none that anyone
-            // could use: it is decided on anew.
-            if lock.is_live() {
-                outcomes[*place] = Some(Outcome::Granted { lock, reentrant });
-            }
+            outcomes[*place] = in_time(lock, reentrant);
         }
         Ok(())
     }
@@ -423,16 +425,16 @@ impl<'a> Known<'a> {
     }
 }
 
-/// Notes what was released: from this column on, the place and whether the lease
-/// was live.
-fn note_released(
-    freed: &[PgRow],
-    column: usize,
-    outcomes: &mut Outcomes,
-) -> Result<(), sqlx::Error> {
+/// A grant that took longer than the lease is none that anyone could use: it
+/// is decided on anew.
+fn in_time(lock: Lock, reentrant: bool) -> Option<Outcome> {
+    lock.is_live().then_some(Outcome::Granted { lock, reentrant })
+}
+
+/// Notes what was released: a row has the place and whether the lease was live.
+fn note_released(freed: &[PgRow], outcomes: &mut Outcomes) -> Result<(), sqlx::Error> {
     for row in freed {
-        let ended = row.try_get(column + 1)?;
-        outcomes[place(row, column)?] = Some(Outcome::Released { ended });
+        outcomes[rows::place(row, 0)?] = Some(Outcome::Released { ended: row.try_get(1)? });
     }
     Ok(())
 }
@@ -455,10 +457,4 @@ fn renewal(row: &PgRow, asked: &Renew) -> Result<Outcome, sqlx::Error> {
         let anothers = lock.is_live() && lock.owner != asked.owner;
         Outcome::NotHeld { holder: anothers.then_some(lock.owner) }
     })
-}
-
-/// The place of the command that a row answers.
-fn place(row: &PgRow, column: usize) -> Result<usize, sqlx::Error> {
-    let place: i64 = row.try_get(column)?;
-    usize::try_from(place).map_err(|error| sqlx::Error::Decode(error.into()))
 }

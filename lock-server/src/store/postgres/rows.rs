@@ -70,9 +70,39 @@ mod granted_at {
     pub(super) const METADATA: usize = 8;
 }
 
-/// Where what a release says stands, behind what the acquire statement says,
-/// where one statement does both.
-pub(super) const BEYOND_GRANTED: usize = granted_at::METADATA + 1;
+/// Where what the quick statement says of a command stands.
+mod quick_at {
+    pub(super) const PLACE: usize = 0;
+    pub(super) const FENCING_TOKEN: usize = 1;
+    pub(super) const ACQUIRED_AT: usize = 2;
+    pub(super) const NOW: usize = 3;
+    pub(super) const ENDED: usize = 4;
+}
+
+/// What the quick statement did for a command.
+pub(super) enum Quick {
+    Granted { token: FencingToken, acquired_at: Timestamp, now: Timestamp },
+    Released { ended: bool },
+}
+
+/// What such a row says, and the place of its command.
+pub(super) fn quick(row: &PgRow) -> Result<(usize, Quick), sqlx::Error> {
+    let done = match row.try_get(quick_at::ENDED)? {
+        Some(ended) => Quick::Released { ended },
+        None => Quick::Granted {
+            token: FencingToken::stored(row.try_get(quick_at::FENCING_TOKEN)?),
+            acquired_at: timestamp(row, quick_at::ACQUIRED_AT)?,
+            now: timestamp(row, quick_at::NOW)?,
+        },
+    };
+    Ok((place(row, quick_at::PLACE)?, done))
+}
+
+/// The place of the command that a row answers.
+pub(super) fn place(row: &PgRow, column: usize) -> Result<usize, sqlx::Error> {
+    let place: i64 = row.try_get(column)?;
+    usize::try_from(place).map_err(|error| sqlx::Error::Decode(error.into()))
+}
 
 /// Whether a row of the acquire statement is about this resource.
 pub(super) fn is_about(row: &PgRow, resource: &Resource) -> Result<bool, sqlx::Error> {
@@ -82,18 +112,9 @@ pub(super) fn is_about(row: &PgRow, resource: &Resource) -> Result<bool, sqlx::E
 
 /// The lock that an acquire came to, and whether it was held before.
 pub(super) fn granted(row: &PgRow, asked: &Acquire) -> Result<(Lock, bool), sqlx::Error> {
+    let token = FencingToken::stored(row.try_get(granted_at::FENCING_TOKEN)?);
     let acquired_at = timestamp(row, granted_at::ACQUIRED_AT)?;
-    let mut lock = Lock {
-        resource: asked.resource.clone(),
-        owner: asked.owner.clone(),
-        token: FencingToken::stored(row.try_get(granted_at::FENCING_TOKEN)?),
-        acquired_at,
-        renewed_at: acquired_at,
-        expires_at: acquired_at.plus(asked.ttl),
-        ttl: asked.ttl,
-        metadata: asked.metadata.clone(),
-        now: timestamp(row, granted_at::NOW)?,
-    };
+    let mut lock = new_lock(asked, token, acquired_at, timestamp(row, granted_at::NOW)?);
     let renewed_at = row.try_get::<Option<Moment>, _>(granted_at::RENEWED_AT)?;
     let reentrant = renewed_at.is_some();
     if let Some(Moment(renewed_at)) = renewed_at {
@@ -103,6 +124,26 @@ pub(super) fn granted(row: &PgRow, asked: &Acquire) -> Result<(Lock, bool), sqlx
         lock.metadata = metadata(row, granted_at::METADATA)?;
     }
     Ok((lock, reentrant))
+}
+
+/// The lock that was granted as asked.
+pub(super) fn new_lock(
+    asked: &Acquire,
+    token: FencingToken,
+    acquired_at: Timestamp,
+    now: Timestamp,
+) -> Lock {
+    Lock {
+        resource: asked.resource.clone(),
+        owner: asked.owner.clone(),
+        token,
+        acquired_at,
+        renewed_at: acquired_at,
+        expires_at: acquired_at.plus(asked.ttl),
+        ttl: asked.ttl,
+        metadata: asked.metadata.clone(),
+        now,
+    }
 }
 
 fn ttl(row: &PgRow, column: usize) -> Result<Span, sqlx::Error> {

@@ -18,6 +18,17 @@ const GRANTED_BEFORE: &str = "CASE WHEN l.reentries > 0 THEN l.renewed_at END AS
     CASE WHEN l.reentries > 0 THEN l.ttl END AS ttl,
     CASE WHEN l.reentries > 0 THEN l.metadata END AS metadata";
 
+/// The least token for what is granted now: a moment in microseconds, so that
+/// tokens rise although nothing is left of a pruned row; above what such rows
+/// had, and above what other histories of the database could have given.
+fn token(of: &str) -> String {
+    format!(
+        "greatest({of}.token_floor + 1,
+             (date_part('epoch', {of}.now) * 1000000)::bigint + {of}.epoch * {epoch_micros})",
+        epoch_micros = epoch::EPOCH_MICROS,
+    )
+}
+
 /// Takes resources: one row for each that was granted or re-entered, in the
 /// order of the commands.
 ///
@@ -31,24 +42,19 @@ const GRANTED_BEFORE: &str = "CASE WHEN l.reentries > 0 THEN l.renewed_at END AS
 /// happen in between (the statement stalls, somebody else is granted, releases
 /// and is pruned) takes longer than the last parameter says; a grant that took as long refuses
 /// itself, by the division.
-///
-/// The parameters stand behind `after` others.
-pub(super) fn acquire_sql(timeline: epoch::Timeline, after: usize) -> String {
-    let [types, ids, owners, ttls, metadata, max_stall] =
-        std::array::from_fn(|at| format!("${}", after + at + 1));
+pub(super) fn acquire_sql(timeline: epoch::Timeline) -> String {
     format!(
         r"
 INSERT INTO locks AS l (resource_type, resource_id, owner_id, fencing_token, acquired_at,
                         renewed_at, expires_at, freed_at, ttl, reentries, metadata, sweep_at)
-SELECT g.resource_type, g.resource_id, g.owner_id,
-       greatest(e.token_floor + 1,
-                (date_part('epoch', g.now) * 1000000)::bigint + e.epoch * {epoch_micros}),
-       g.now, g.now, g.now + g.ttl, NULL, g.ttl, 0, g.metadata, g.now + g.ttl
+SELECT g.resource_type, g.resource_id, g.owner_id, {token},
+       g.now, g.now, g.now + g.ttl, NULL, g.ttl, 0, coalesce(g.metadata, '{{}}'), g.now + g.ttl
 FROM (
     SELECT i.resource_type, i.resource_id, i.owner_id, i.metadata,
-           i.ttl_micros * interval '1 microsecond' AS ttl, clock_timestamp() AS now
-    FROM unnest({types}::text[], {ids}::text[], {owners}::text[], {ttls}::int8[],
-                {metadata}::jsonb[])
+           i.ttl_micros * interval '1 microsecond' AS ttl, e.token_floor, e.epoch,
+           clock_timestamp() AS now
+    FROM (SELECT * FROM fencing_epoch e WHERE {is_that_of_epoch} OFFSET 0) e,
+         unnest($1::text[], $2::text[], $3::text[], $4::int8[], $5::jsonb[])
         AS i (resource_type, resource_id, owner_id, ttl_micros, metadata)
     WHERE NOT EXISTS (
         SELECT FROM locks h
@@ -57,7 +63,6 @@ FROM (
     )
     OFFSET 0
 ) g
-CROSS JOIN (SELECT * FROM fencing_epoch e WHERE {is_that_of_epoch} OFFSET 0) e
 ON CONFLICT (resource_type, resource_id) DO UPDATE SET
     (owner_id, fencing_token, acquired_at, renewed_at, expires_at, freed_at, ttl, reentries,
      metadata, sweep_at) = (
@@ -87,10 +92,10 @@ ON CONFLICT (resource_type, resource_id) DO UPDATE SET
 RETURNING l.resource_type, l.resource_id, l.fencing_token, l.acquired_at,
     clock_timestamp() AS now, {GRANTED_BEFORE},
     1 / (CASE WHEN l.reentries = 0
-               AND clock_timestamp() - l.acquired_at > {max_stall} * interval '1 microsecond'
+               AND clock_timestamp() - l.acquired_at > $6 * interval '1 microsecond'
               THEN 0 ELSE 1 END) AS in_time
 ",
-        epoch_micros = epoch::EPOCH_MICROS,
+        token = token("g"),
         is_that_of_epoch = timeline.is_that_of_epoch(),
     )
 }
@@ -145,14 +150,18 @@ FROM judged l
 /// Whether the lease was live is judged as the row is changed, and again
 /// afterwards by when it was renewed for how long: an update that waited for
 /// the row without being told of a change has judged by the clock from before.
-pub(super) fn release_sql(input: &str) -> String {
+pub(super) fn release_sql() -> String {
+    ending_sql(RELEASES, "l.resource_type = i.resource_type AND l.resource_id = i.resource_id")
+}
+
+fn ending_sql(input: &str, is_that_row: &str) -> String {
     format!(
         "
 UPDATE locks l
 SET expires_at = NULL, freed_at = clock_timestamp(), metadata = '{{}}',
     ended_live = l.expires_at > clock_timestamp()
 FROM {input}
-WHERE l.resource_type = i.resource_type AND l.resource_id = i.resource_id
+WHERE {is_that_row}
   AND l.owner_id = i.owner_id
   AND (i.fencing_token IS NULL OR l.fencing_token = i.fencing_token)
   AND l.expires_at IS NOT NULL
@@ -161,38 +170,60 @@ RETURNING i.place, l.ended_live AND l.renewed_at + l.ttl > clock_timestamp() AS 
 }
 
 /// The releases of a batch.
-pub(super) const RELEASES: &str =
-    "unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::int8[])
+const RELEASES: &str = "unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::int8[])
     AS i (place, resource_type, resource_id, owner_id, fencing_token)";
 
-/// How many parameters [`RELEASES`] has: those of the acquire statement stand
-/// behind them where one statement does both.
-const RELEASE_PARAMETERS: usize = 5;
-
-/// Ends leases and takes resources, all different ones, for the price of one
-/// commit: the rows of the acquire statement, and behind them two columns with
-/// what [`release_sql`] says, of which a row has either.
+/// Ends leases and takes what is free, all different resources, for the price
+/// of one commit and of one look-up by key for each: a row for each that was
+/// done, of its place and what [`Quick`](super::rows::Quick) reads.
+///
+/// What is held, by whomever, and what has no row yet is left to the acquire
+/// statement: to find that out costs no lock and no write. The moment of a grant
+/// is read anew when the row has changed while it was waited for; when it has
+/// not, nothing has happened to it since, and the lease is a little shorter.
 ///
 /// Rows are locked in two passes, the grants' and the releases', so the second
 /// one may not wait: two servers would, for each other. What it skips is
-/// released by itself.
-pub(super) fn release_and_acquire_sql(timeline: epoch::Timeline) -> String {
-    let acquire_sql = acquire_sql(timeline, RELEASE_PARAMETERS);
-    let release_sql = release_sql(&format!(
-        "(SELECT i.* FROM {RELEASES}
+/// released by itself. What it has locked is found by where it is, not by its
+/// key again.
+pub(super) fn quick_sql(timeline: epoch::Timeline) -> String {
+    let release_sql = ending_sql(
+        &format!(
+            "(SELECT i.place, i.owner_id, i.fencing_token, k.ctid AS at FROM {RELEASES}
           JOIN locks k ON k.resource_type = i.resource_type AND k.resource_id = i.resource_id
           FOR UPDATE OF k SKIP LOCKED) i"
-    ));
+        ),
+        "l.ctid = i.at",
+    );
     format!(
         r"
-WITH granted AS ({acquire_sql}), freed AS ({release_sql})
-SELECT l.resource_type, l.resource_id, l.fencing_token, l.acquired_at, l.now, l.renewed_at,
-       l.expires_at, l.ttl, l.metadata, NULL::int8, NULL::bool
-FROM granted l
+WITH granted AS (
+    UPDATE locks l
+    SET (owner_id, fencing_token, acquired_at, renewed_at, expires_at, freed_at, ttl, reentries,
+         metadata, sweep_at) = (
+            SELECT g.owner_id, greatest(l.fencing_token + 1, {token}),
+                   g.now, g.now, g.now + g.ttl, NULL::timestamptz, g.ttl, 0,
+                   coalesce(g.metadata, '{{}}'), least(l.sweep_at, g.now + g.ttl)
+            FROM (SELECT clock_timestamp() AS now, a.* OFFSET 0) g
+        )
+    FROM (
+        SELECT i.place, i.resource_type, i.resource_id, i.owner_id, i.metadata,
+               i.ttl_micros * interval '1 microsecond' AS ttl, e.token_floor, e.epoch
+        FROM (SELECT * FROM fencing_epoch e WHERE {is_that_of_epoch} OFFSET 0) e,
+             unnest($6::int8[], $7::text[], $8::text[], $9::text[], $10::int8[], $11::jsonb[])
+                 AS i (place, resource_type, resource_id, owner_id, ttl_micros, metadata)
+        OFFSET 0
+    ) a
+    WHERE l.resource_type = a.resource_type AND l.resource_id = a.resource_id
+      AND (l.expires_at IS NULL OR l.expires_at <= clock_timestamp())
+    RETURNING a.place, l.fencing_token, l.acquired_at, clock_timestamp() AS now
+), freed AS ({release_sql})
+SELECT place, fencing_token, acquired_at, now, NULL::bool FROM granted
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, f.place, f.ended
-FROM freed f
-"
+SELECT place, NULL, NULL, NULL, ended FROM freed
+",
+        token = token("g"),
+        is_that_of_epoch = timeline.is_that_of_epoch(),
     )
 }
 

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use lock_server::domain::{Command, Lock, Outcome, Span};
+use lock_server::domain::{Command, Lock, Outcome, Span, Timestamp};
 
 use super::stage::Stage;
 use crate::kit::{MINUTE, acquire, release, renew, resource};
@@ -173,4 +173,61 @@ async fn those_beside_a_locked_row_are_carried_out_in_every_mixture() {
     stage.sql("ROLLBACK").await;
     let now = stage.store.get(&resource("m")).await.unwrap().unwrap();
     assert_eq!(now.acquired_at, now.renewed_at, "what was left out had no effect");
+}
+
+/// Carries out a batch whose first resource, `a`, is free, and which somebody
+/// else changes while the batch waits for it; and when that was done.
+async fn overtaken(stage: &mut Stage, change: &str) -> (Vec<Option<Outcome>>, Timestamp) {
+    for id in ["a", "b"] {
+        stage.store.apply(&[acquire(&resource(id), "me", MINUTE)]).await.unwrap();
+        stage.store.apply(&[release(&resource(id), "me", None)]).await.unwrap();
+    }
+    stage.sql("BEGIN; SELECT FROM locks WHERE resource_id = 'a' FOR UPDATE").await;
+    let batch = ["a", "b"].map(|id| acquire(&resource(id), "me", MINUTE));
+    let waiting = stage.stuck_batch(batch.into()).await;
+    stage.sql(&format!("UPDATE locks SET {change} WHERE resource_id = 'a'")).await;
+    let clock = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+    let changed = Timestamp::from_micros(stage.number(clock).await);
+    stage.sql("COMMIT").await;
+    (waiting.await.unwrap().unwrap(), changed)
+}
+
+/// Somebody else was granted and has released meanwhile: the grant is after
+/// that, and above.
+#[tokio::test]
+async fn a_grant_in_a_batch_that_waited_is_after_what_happened_meanwhile() {
+    let mut stage = stage().await;
+    for _ in 0..ATTEMPTS {
+        let change = "owner_id = 'other', fencing_token = fencing_token + 86400000000";
+        let (outcomes, changed) = overtaken(&mut stage, change).await;
+        let meanwhile = stage.number("SELECT max(fencing_token) FROM locks").await;
+        let [Some(Outcome::Granted { lock, reentrant: false }), Some(_)] = &outcomes[..] else {
+            assert_eq!(outcomes[0], None, "{outcomes:?}");
+            continue;
+        };
+        assert!(lock.acquired_at >= changed, "{lock:?} before {changed:?}");
+        assert_eq!(lock.expires_at, lock.acquired_at.plus(MINUTE));
+        assert_eq!(lock.token.get(), meanwhile.unsigned_abs(), "its own is the highest");
+        assert!(lock.token.get() > 86_400_000_000);
+        return;
+    }
+    panic!("it was left out each time");
+}
+
+/// Somebody else was granted meanwhile and holds it.
+#[tokio::test]
+async fn a_grant_in_a_batch_that_waited_leaves_a_new_holder_alone() {
+    let mut stage = stage().await;
+    let change = "owner_id = 'other', acquired_at = clock_timestamp(),
+        renewed_at = clock_timestamp(), expires_at = clock_timestamp() + interval '1 h',
+        ttl = interval '1 h', freed_at = NULL, fencing_token = fencing_token + 1";
+    let (outcomes, _) = overtaken(&mut stage, change).await;
+    let [Some(Outcome::Conflict { holder }), Some(Outcome::Granted { lock, .. })] = &outcomes[..]
+    else {
+        panic!("{outcomes:?}")
+    };
+    assert_eq!(holder.owner.as_str(), "other");
+    assert_eq!(lock.resource, resource("b"));
+    let now = stage.store.get(&resource("a")).await.unwrap().unwrap();
+    assert_eq!(now.owner.as_str(), "other", "{now:?}");
 }

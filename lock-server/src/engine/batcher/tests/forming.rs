@@ -225,3 +225,41 @@ async fn where_all_have_gone_nothing_is_sent() {
         scene.is_clean().await;
     }
 }
+
+/// Few that waited go with those who ask again as soon as they are answered:
+/// alone they would be one small batch after the other.
+#[tokio::test]
+async fn few_that_waited_go_with_those_who_ask_again() {
+    let mut scene = Scene::simple();
+    let names = ["acquire a", "acquire b", "acquire c", "acquire d"];
+    let (busy, _first) = scene.busy().await;
+    let [caller, _b, _c, _d] = scene.ask_all(names);
+    busy.answer();
+    let batch = scene.call(&names).await;
+    let few = scene.ask("acquire few");
+    batch.answer();
+    caller.expect_answer().await;
+    let again = scene.ask("release a");
+    scene.call(&["acquire few", "release a"]).await.answer();
+    few.expect_answer().await;
+    again.expect_answer().await;
+    scene.is_clean().await;
+}
+
+/// Half as many do not: the store has its next batch before those of the last
+/// are told.
+#[tokio::test]
+async fn many_that_waited_do_not_wait_for_those_who_ask_again() {
+    let mut scene = Scene::simple();
+    let (busy, _first) = scene.busy().await;
+    let [caller, _b, _c, _d] = scene.ask_all(["acquire a", "acquire b", "acquire c", "acquire d"]);
+    busy.answer();
+    let batch = scene.next().await;
+    let _many = scene.ask_all(["acquire e", "acquire f"]);
+    batch.answer();
+    caller.expect_answer().await;
+    let _again = scene.ask("release a");
+    scene.call(&["acquire e", "acquire f"]).await.answer();
+    scene.call(&["release a"]).await.answer();
+    scene.is_clean().await;
+}
