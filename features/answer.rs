@@ -21,13 +21,18 @@ pub(crate) enum Reply {
     Stale(wire::ListStaleResponse),
     Purged(u64),
     KeptAlive(wire::KeepAliveResponse),
+    Broken(wire::Lock),
+    Events(wire::ListEventsResponse),
 }
 
 impl Reply {
     /// The lock that it tells of.
     pub(crate) fn lock(&self) -> Option<&wire::Lock> {
         match self {
-            Self::Acquired { lock, .. } | Self::Renewed(lock) | Self::Found(lock) => Some(lock),
+            Self::Acquired { lock, .. }
+            | Self::Renewed(lock)
+            | Self::Found(lock)
+            | Self::Broken(lock) => Some(lock),
             _ => None,
         }
     }
@@ -41,11 +46,20 @@ impl Reply {
         }
     }
 
+    /// The events of a list.
+    pub(crate) fn events(&self) -> &[wire::AuditEvent] {
+        match self {
+            Self::Events(page) => &page.events,
+            other => panic!("not a list of events: {other:?}"),
+        }
+    }
+
     /// What asks for the next page of a list.
     pub(crate) fn next_page_token(&self) -> &str {
         match self {
             Self::Listed(page) => &page.next_page_token,
             Self::Stale(page) => &page.next_page_token,
+            Self::Events(page) => &page.next_page_token,
             other => panic!("not a list: {other:?}"),
         }
     }

@@ -23,6 +23,8 @@ Feature: Bad input is refused, field by field
       | Renew      | resource.type, resource.id, owner_id                                 |
       | Release    | resource.type, resource.id, owner_id                                 |
       | GetLock    | resource.type, resource.id                                           |
+      | ForceRelease | resource.type, resource.id                                         |
+      | ListEvents | resource.type, resource.id                                           |
       | ReleaseAll | owner_id                                                             |
       | ListLocks  | owner_id                                                             |
       | KeepAlive  | leases[3].resource.type, leases[3].resource.id, leases[3].owner_id   |
@@ -40,6 +42,7 @@ Feature: Bad input is refused, field by field
       | Renew     | resource           |
       | Release   | resource           |
       | GetLock   | resource           |
+      | ForceRelease | resource        |
       | KeepAlive | leases[3].resource |
 
   Scenario Outline: A type is a plain word
@@ -95,6 +98,55 @@ Feature: Bad input is refused, field by field
       | a[U+000D]   |
       | a[U+009F]b  |
 
+  Scenario Outline: A reason is 1 to 512 bytes without control characters
+    Given Ann holds plan/42
+    When ForceRelease is asked for with
+      | reason | <reason> |
+    Then the request is refused with INVALID_REQUEST
+    And the refusal names exactly the fields "reason"
+    And plan/42 is held by Ann exactly as before
+
+    Examples:
+      | reason      |
+      | (empty)     |
+      | 513 × a     |
+      | 129 × 🔒    |
+      | a[U+0000]b  |
+      | a[U+000A]b  |
+      | a[U+001B][31m |
+      | a[U+0085]b  |
+
+  Scenario Outline: A moment is one of the years 1 to 9999
+    When ListEvents is asked for with
+      | <field> | <moment> |
+    Then the request is refused with INVALID_REQUEST
+    And the refusal names exactly the fields "<field>"
+    And the server goes on
+
+    Examples:
+      | field      | moment                             |
+      | start_time | 0 s and -1 nanos                   |
+      | start_time | 0 s and 1000000000 nanos           |
+      | start_time | 253402300800 s and 0 nanos         |
+      | start_time | 9223372036854775807 s and 0 nanos  |
+      | end_time   | 0 s and -1 nanos                   |
+      | end_time   | -62135596801 s and 999999999 nanos |
+      | end_time   | -9223372036854775808 s and 0 nanos |
+
+  Scenario Outline: A span of time ends after its start
+    When ListEvents is asked for with
+      | start_time | 2026-11-21T12:00:00Z |
+      | end_time   | <end>                |
+    Then the request is refused with INVALID_REQUEST
+    And the refusal names exactly the fields "end_time"
+    And the server goes on
+
+    Examples:
+      | end                         |
+      | 2026-11-21T12:00:00Z        |
+      | 2026-11-21T11:59:59.999999Z |
+      | 1970-01-01T00:00:00Z        |
+
   Scenario Outline: A time to live that is none, whoever is asked
     When <request> is asked for with
       | ttl | <ttl> |
@@ -136,6 +188,7 @@ Feature: Bad input is refused, field by field
       | request   | field                   |
       | Renew     | fencing_token           |
       | Release   | fencing_token           |
+      | ForceRelease | fencing_token        |
       | KeepAlive | leases[3].fencing_token |
 
   Scenario Outline: The largest token there is, is just a wrong one
@@ -214,6 +267,15 @@ Feature: Bad input is refused, field by field
       | ListStale  | older_than    | 1 s and 1000000000 nanos  |
       | ListStale  | page_size     | -1                        |
       | ListStale  | page_token    | forged                    |
+      | ListEvents | resource.type | (empty)                   |
+      | ListEvents | resource.type | Plan                      |
+      | ListEvents | resource.id   | (empty)                   |
+      | ListEvents | resource.id   | a[U+0000]                 |
+      | ListEvents | resource.id   | 513 × a                   |
+      | ListEvents | page_size     | -1                        |
+      | ListEvents | page_size     | -2147483648               |
+      | ListEvents | page_token    | forged                    |
+      | ListEvents | page_token    | 1000 × A                  |
       | PurgeStale | resource_type | (empty)                   |
       | PurgeStale | resource_type | Plan                      |
       | PurgeStale | older_than    | -1 s                      |
@@ -240,6 +302,9 @@ Feature: Bad input is refused, field by field
       | resource_type | Plan    |
       | id_prefix     | 513 × a |
       | older_than    | -1 s    |
+      | reason        | (empty) |
+      | start_time    | 0 s and -1 nanos |
+      | end_time      | 0 s and -1 nanos |
       | page_size     | -1      |
       | page_token    | forged  |
     Then the request is refused with INVALID_REQUEST
@@ -254,6 +319,8 @@ Feature: Bad input is refused, field by field
       | ListLocks  | resource_type, id_prefix, owner_id, page_size, page_token       |
       | ListStale  | resource_type, older_than, page_size, page_token                |
       | PurgeStale | resource_type, older_than                                       |
+      | ForceRelease | resource.type, resource.id, fencing_token, reason             |
+      | ListEvents | resource.type, resource.id, start_time, end_time, page_size, page_token |
       | KeepAlive  | ttl, leases[3].resource.type, leases[3].resource.id, leases[3].owner_id, leases[3].fencing_token |
 
   Scenario: Of very many wrong fields the first 40 are named

@@ -18,6 +18,10 @@ Feature: The database goes away and comes back
     Then the request is refused with STORE_UNAVAILABLE
     When the locks are listed
     Then the request is refused with STORE_UNAVAILABLE
+    When an operator breaks Ann's hold on plan/42, with the reason "stuck"
+    Then the request is refused with STORE_UNAVAILABLE
+    When the events are listed
+    Then the request is refused with STORE_UNAVAILABLE
     And the answer came within 5 s
     And within a moment the health of "lock.v1.LockService" is NOT_SERVING
     And the health of "" is SERVING

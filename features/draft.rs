@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use prost_types::Duration;
+use prost_types::{Duration, Timestamp};
 use proto::lock::v1::{self as wire, session_request::Command as Asked};
 
 use crate::{
     answer::{Answer, Reply},
-    vocabulary::{span, text},
+    vocabulary::{moment, span, text},
     world::LockWorld,
 };
 
@@ -22,6 +22,9 @@ pub(crate) struct Draft {
     resource_type: Option<String>,
     id_prefix: Option<String>,
     older_than: Option<Duration>,
+    reason: String,
+    start_time: Option<Timestamp>,
+    end_time: Option<Timestamp>,
     page_size: i32,
     page_token: String,
 }
@@ -37,6 +40,9 @@ impl Default for Draft {
             resource_type: None,
             id_prefix: None,
             older_than: None,
+            reason: "stuck".to_owned(),
+            start_time: None,
+            end_time: None,
             page_size: 0,
             page_token: String::new(),
         }
@@ -48,7 +54,8 @@ impl Draft {
     pub(crate) fn set(&mut self, field: &str, cell: &str) -> &mut Self {
         let field = field.strip_prefix("leases[3].").unwrap_or(field);
         match field {
-            "resource" => self.resource = None,
+            "resource" if cell == "(missing)" => self.resource = None,
+            "resource" => self.resource = Some(cell.parse().expect("a resource")),
             "resource.type" => self.resource_mut().r#type = text(cell),
             "resource.id" => self.resource_mut().id = text(cell),
             "owner_id" => self.owner_id = Some(text(cell)),
@@ -57,6 +64,9 @@ impl Draft {
             "resource_type" => self.resource_type = Some(text(cell)),
             "id_prefix" => self.id_prefix = Some(text(cell)),
             "older_than" => self.older_than = Some(span(cell)),
+            "reason" => self.reason = text(cell),
+            "start_time" => self.start_time = Some(moment(cell)),
+            "end_time" => self.end_time = Some(moment(cell)),
             "page_size" => self.page_size = cell.parse().expect("a page size"),
             "page_token" => self.page_token = text(cell),
             other => match other.strip_prefix("metadata.") {
@@ -87,6 +97,7 @@ impl Draft {
             "Acquire" => world.acquire(self.acquire()).await,
             "Renew" => world.renew(self.renew()).await,
             "Release" => world.release(self.release()).await,
+            "ForceRelease" => world.force_release(self.force_release()).await,
             _ => {
                 let answer = self.ask(rpc, world).await;
                 world.note(answer);
@@ -120,6 +131,11 @@ impl Draft {
                 let request = self.purge_stale();
                 let reply = world.ask(async |mut client| client.purge_stale(request).await).await?;
                 Ok(Reply::Purged(reply.purged_count))
+            }
+            "ListEvents" => {
+                let request = self.list_events();
+                let reply = world.ask(async |mut client| client.list_events(request).await).await?;
+                Ok(Reply::Events(reply))
             }
             "KeepAlive" if world.session.is_some() => {
                 world.exchange(Asked::KeepAlive(self.keep_alive())).await
@@ -167,6 +183,16 @@ impl Draft {
     fn purge_stale(self) -> wire::PurgeStaleRequest {
         let Self { resource_type, older_than, .. } = self;
         wire::PurgeStaleRequest { resource_type, older_than }
+    }
+
+    fn force_release(self) -> wire::ForceReleaseRequest {
+        let Self { resource, fencing_token, reason, .. } = self;
+        wire::ForceReleaseRequest { resource, fencing_token, reason }
+    }
+
+    fn list_events(self) -> wire::ListEventsRequest {
+        let Self { resource, start_time, end_time, page_size, page_token, .. } = self;
+        wire::ListEventsRequest { resource, start_time, end_time, page_size, page_token }
     }
 
     /// Three leases that are right, and the described one.

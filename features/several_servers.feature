@@ -59,6 +59,51 @@ Feature: Several servers on one Postgres
     Then the request is refused with LOCK_NOT_HELD
     And the refusal names Bea as the holder
 
+  Scenario: A hold that is broken through one is lost at the other
+    Given callers turn to East
+    And Ann holds plan/42
+    When callers turn to West
+    And an operator breaks Ann's hold on plan/42, with the reason "stuck since noon"
+    Then Ann's hold is broken
+    When callers turn to East
+    Then plan/42 is free
+    When Ann renews plan/42
+    Then the request is refused with LOCK_NOT_HELD
+    And the refusal says that 127.0.0.1 broke the hold, with the reason "stuck since noon"
+    And the audit trail is
+      | FORCE_RELEASED | plan/42 | Ann | 127.0.0.1 | stuck since noon |
+
+  Scenario: An open stream of keep-alives hears of what was broken through the other
+    Given callers turn to East
+    And Ann holds plan/42
+    And Ann keeps plan/42 alive over an open stream
+    When callers turn to West
+    And an operator breaks Ann's hold on plan/42, with the reason "stuck"
+    And Bea acquires plan/42
+    Then the lock is granted
+    And the token is higher than before
+    When a keep-alive is sent for
+      | Ann | plan/42 |
+    Then the results are
+      | plan/42 | LOCK_NOT_HELD, broken by 127.0.0.1 (stuck), held by Bea |
+
+  Scenario: Of many operators at both servers exactly one breaks the hold
+    Given callers turn to East
+    And Ann holds plan/42
+    When 20 operators break Ann's hold on plan/42 at the same moment
+    Then exactly 1 of them broke the hold
+    And 19 of them are refused with LOCK_NOT_FOUND
+    And the audit trail holds 1 FORCE_RELEASED
+    And the audit trail holds 19 FORCE_RELEASE_REFUSED
+
+  Scenario: A stale lock that many want at both servers is taken over once
+    Given callers turn to East
+    And Ann's lease on plan/42 has run out
+    When 20 owners acquire plan/42 at the same moment
+    Then exactly 1 of them is granted the lock
+    And the audit trail holds 1 TAKEN_OVER
+    And the newest event tells of Ann's token
+
   Scenario: Of many who ask both servers at the same moment exactly one gets the lock
     When 20 owners acquire plan/42 at the same moment
     Then exactly 1 of them is granted the lock

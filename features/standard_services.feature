@@ -35,6 +35,8 @@ Feature: The standard services beside the locks
       | lock.v1.LockService       |
       | lock.v1.AcquireRequest    |
       | lock.v1.SessionResponse   |
+      | lock.v1.ForceReleaseRequest |
+      | lock.v1.AuditEvent        |
       | google.rpc.Status         |
       | google.rpc.ErrorInfo      |
       | google.rpc.BadRequest     |

@@ -1,5 +1,6 @@
 //! What the sentences of the features mean. One theme a file.
 
+mod events;
 mod grants;
 mod keep_alive;
 mod lists;

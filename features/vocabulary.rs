@@ -88,6 +88,16 @@ pub(crate) fn span(cell: &str) -> Duration {
     }
 }
 
+/// A moment as a table's cell writes it: `2026-11-21T00:00:00Z`, or in the two
+/// fields of the message, as a [`span`].
+pub(crate) fn moment(cell: &str) -> Timestamp {
+    if cell.contains(" s and ") {
+        let Duration { seconds, nanos } = span(cell);
+        return Timestamp { seconds, nanos };
+    }
+    cell.parse().expect("a moment")
+}
+
 /// The rows of a step's table.
 pub(crate) fn rows(step: &Step) -> &[Vec<String>] {
     &step.table.as_ref().expect("the step has a table").rows

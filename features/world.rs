@@ -133,7 +133,7 @@ impl LockWorld {
             }
             self.seen.entry(resource).or_default().push(lock.clone());
         }
-        if let Ok(reply @ (Reply::Listed(_) | Reply::Stale(_))) = &answer {
+        if let Ok(reply @ (Reply::Listed(_) | Reply::Stale(_) | Reply::Events(_))) = &answer {
             self.page_token = reply.next_page_token().to_owned();
         }
         self.answer = Some(answer);

@@ -74,11 +74,23 @@ fn renewed(result: &KeepAliveResult) -> Option<&Lock> {
 fn outcome(result: &KeepAliveResult) -> String {
     match result.outcome.as_ref().expect("an outcome") {
         Outcome::Lock(_) => "renewed".to_owned(),
-        Outcome::Lost(LostLease { reason, message, holder }) => {
-            assert!(!message.is_empty(), "a message for people");
-            if holder.is_empty() { reason.clone() } else { format!("{reason}, held by {holder}") }
-        }
+        Outcome::Lost(lost) => told(lost),
     }
+}
+
+fn told(lost: &LostLease) -> String {
+    let LostLease { reason, message, holder, released_by, release_reason } = lost;
+    assert!(!message.is_empty(), "a message for people");
+    let mut told = reason.clone();
+    assert_eq!(released_by.is_empty(), release_reason.is_empty(), "{lost:?}");
+    if !released_by.is_empty() {
+        assert!(message.contains(released_by) && message.contains(release_reason), "{lost:?}");
+        told.push_str(&format!(", broken by {released_by} ({release_reason})"));
+    }
+    if !holder.is_empty() {
+        told.push_str(&format!(", held by {holder}"));
+    }
+    told
 }
 
 // === requests ===

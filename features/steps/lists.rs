@@ -16,8 +16,10 @@ const LIVE: &str = "ListLocks";
 const STALE: &str = "ListStale";
 
 /// Asks for a list with the fields of a step's table, if it has one.
-async fn list(world: &mut LockWorld, rpc: &str, step: &Step, page_token: &str) {
+pub(super) async fn list(world: &mut LockWorld, rpc: &str, step: &Step, page_token: &str) {
     let mut draft = Draft::default();
+    // Of all resources, unless the table names one.
+    draft.set("resource", "(missing)");
     if step.table.is_some() {
         for (field, cell) in pairs(step) {
             draft.set(field, cell);

@@ -78,6 +78,22 @@ async fn names_any_holder(world: &mut LockWorld, owner: String) {
     assert_eq!(world.refusal().told("holder"), text(&owner));
 }
 
+#[then(expr = "the refusal tells {owner}'s token as the {word}")]
+async fn tells_token(world: &mut LockWorld, owner: Owner, key: String) {
+    let refusal = world.refusal();
+    let resource = refusal.told("resource").parse().expect("a resource");
+    assert_eq!(refusal.told(&key), world.token(&owner.0, &resource).to_string());
+}
+
+#[then(expr = "the refusal says that {word} broke the hold, with the reason {string}")]
+async fn tells_who_broke_it(world: &mut LockWorld, actor: String, reason: String) {
+    let refusal = world.refusal();
+    assert_eq!(refusal.told("released_by"), actor);
+    assert_eq!(refusal.told("release_reason"), reason);
+    let message = world.status().message();
+    assert!(message.contains(&actor) && message.contains(&reason), "{message}");
+}
+
 #[then("the refusal names no holder")]
 async fn names_no_holder(world: &mut LockWorld) {
     assert_eq!(world.refusal().metadata.get("holder"), None);

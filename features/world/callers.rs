@@ -59,6 +59,12 @@ impl LockWorld {
         self.note(answer.map(|reply| Reply::Released(reply.released)));
     }
 
+    /// Asks to break a hold.
+    pub(crate) async fn force_release(&mut self, request: wire::ForceReleaseRequest) {
+        let answer = self.ask(async |mut client| client.force_release(request).await).await;
+        self.note(answer.map(|reply| Reply::Broken(reply.lock.expect("a lock"))));
+    }
+
     /// The lock of a resource, live or stale.
     pub(crate) async fn get(&mut self, resource: &wire::Resource) -> Result<wire::Lock, Status> {
         let request = wire::GetLockRequest { resource: Some(resource.clone()) };

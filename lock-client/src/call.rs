@@ -70,7 +70,7 @@ impl Failed {
     /// The server says that there is no such lease, whatever became of the
     /// attempts before.
     pub(crate) fn lease_is_over(&self) -> bool {
-        matches!(self.error, ClientError::NotHeld { .. } | ClientError::Expired { .. })
+        matches!(self.error, ClientError::NotHeld(_) | ClientError::Expired { .. })
     }
 }
 

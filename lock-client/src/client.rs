@@ -1,12 +1,14 @@
 //! The client: what a program holds to take locks.
 //!
 //! A [`LockClient`] is a name (the owner) and a share in one connection. The
-//! calls that change nothing of a single lease are in `client/calls.rs`, leases
-//! without a guard in `client/unguarded.rs`, the way to a guard in
-//! `client/acquire.rs` with what is left of one that failed in
-//! `client/take_back.rs`, and work under a lock in `client/with_lock.rs`.
+//! calls that change nothing of a single lease are in `client/calls.rs`, those
+//! about the holds of others in `client/audit.rs`, leases without a guard in
+//! `client/unguarded.rs`, the way to a guard in `client/acquire.rs` with what is
+//! left of one that failed in `client/take_back.rs`, and work under a lock in
+//! `client/with_lock.rs`.
 
 mod acquire;
+mod audit;
 mod calls;
 mod take_back;
 mod unguarded;

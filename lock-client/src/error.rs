@@ -5,15 +5,17 @@
 
 mod conflict;
 mod decode;
+mod not_held;
 
 use prost_types::Timestamp;
 use proto::reason;
 use tonic::Code;
 
-use crate::{Lost, Resource};
+use crate::{ForcedRelease, Lost, Resource};
 
 pub use conflict::Conflict;
 pub(crate) use decode::{Refusal, from_refusal};
+pub use not_held::NotHeld;
 
 /// What went wrong with a call.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -35,18 +37,21 @@ pub enum ClientError {
         message: String,
     },
 
-    /// No live lease of this owner under this token.
+    /// No live lease of this owner under this token; or, for
+    /// [`LockClient::force_release`](crate::LockClient::force_release), no hold
+    /// of anybody under it.
+    #[error("{0}")]
+    NotHeld(Box<NotHeld>),
+
+    /// Nobody holds the resource: there is nothing to break.
     #[error("{message}")]
-    NotHeld {
+    NotFound {
         /// What was asked about.
         resource: Resource,
-        /// Who holds it, where another one does.
-        holder: Option<String>,
         /// The server's words.
         message: String,
         /// An attempt before the one that was answered may have taken effect
-        /// without an answer: a release may have ended the lease before the
-        /// `holder` took it.
+        /// without an answer: it may have broken the hold.
         retried: bool,
     },
 
@@ -105,10 +110,20 @@ impl ClientError {
         match self {
             Self::Conflict(_) => Some(reason::LOCK_CONFLICT),
             Self::Expired { .. } => Some(reason::LOCK_EXPIRED),
-            Self::NotHeld { .. } => Some(reason::LOCK_NOT_HELD),
+            Self::NotHeld(_) => Some(reason::LOCK_NOT_HELD),
+            Self::NotFound { .. } => Some(reason::LOCK_NOT_FOUND),
             Self::Invalid { .. } => Some(reason::INVALID_REQUEST),
             Self::Unavailable { reason, .. } | Self::Other { reason, .. } => reason.as_deref(),
             Self::Lost(_) => None,
+        }
+    }
+
+    /// Who ended the lease by force and why, where that is what became of it.
+    pub fn forced(&self) -> Option<&ForcedRelease> {
+        match self {
+            Self::NotHeld(not_held) => not_held.forced.as_deref(),
+            Self::Lost(lost) => lost.forced.as_deref(),
+            _ => None,
         }
     }
 

@@ -59,6 +59,7 @@ use crate::{
     call::{Answer, Failed},
     hold::Hold,
     holds::Turn,
+    lost::Ending,
     release::release,
     shared::Shared,
 };
@@ -243,7 +244,7 @@ async fn finish(shared: Arc<Shared>, hold: Arc<Hold>) -> Result<Released, Client
     }
     // Past its time it is lost, and no release makes that undone.
     let before = match hold.check() {
-        Ok(()) => hold.end(LostReason::Released, None, "the last guard was given back"),
+        Ok(()) => hold.end(Ending::new(LostReason::Released, "the last guard was given back")),
         Err(lost) => Some(lost),
     };
     shared.keep_alive.stop(vec![hold.id()]).await;
@@ -278,13 +279,16 @@ fn tell_server(shared: Arc<Shared>, hold: Arc<Hold>, turn: Turn) {
 }
 
 /// What came of a release. The second answer to one that is asked for twice says
-/// nothing of the lease that the first one ended, or of who came after.
+/// nothing of the lease that the first one ended, or of who came after, unless
+/// it says that somebody broke that lease: then it was not the first one.
 fn told(outcome: Result<Answer<wire::ReleaseResponse>, Failed>) -> Result<Released, ClientError> {
     match outcome {
         Ok(answer) if answer.message.released => Ok(Released::Released),
         Ok(answer) if answer.retried => Ok(Released::ReleasedOrFree),
         Ok(_) => Ok(Released::AlreadyFree),
-        Err(Failed { error: ClientError::NotHeld { retried: true, .. }, .. }) => {
+        Err(Failed { error: ClientError::NotHeld(not_held), .. })
+            if not_held.retried && not_held.forced.is_none() =>
+        {
             Ok(Released::ReleasedOrFree)
         }
         Err(failed) => Err(failed.error),

@@ -19,7 +19,7 @@ use proto::lock::v1 as wire;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Lock, Lost, LostReason, Resource, trust};
+use crate::{Lock, Lost, LostReason, Resource, lost::Ending, trust};
 
 /// What is held by whom.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -131,7 +131,7 @@ impl Hold {
             return Ok(());
         }
         let message = "no renewal was confirmed in time";
-        let lost = self.lost_for(LostReason::Unconfirmed, None, message);
+        let lost = self.lost_by(Ending::new(LostReason::Unconfirmed, message));
         state.lost = Some(lost.clone());
         drop(state);
         self.tell(&lost);
@@ -179,31 +179,22 @@ impl Hold {
     }
 
     /// Ends it. What it had ended with before, if it had.
-    pub(crate) fn end(
-        &self,
-        reason: LostReason,
-        holder: Option<String>,
-        message: &str,
-    ) -> Option<Lost> {
+    pub(crate) fn end(&self, ending: Ending) -> Option<Lost> {
         let mut state = self.state();
         if let Some(lost) = &state.lost {
             return Some(lost.clone());
         }
-        let lost = self.lost_for(reason, holder, message);
+        let lost = self.lost_by(ending);
         state.lost = Some(lost.clone());
         drop(state);
         self.tell(&lost);
         None
     }
 
-    fn lost_for(&self, reason: LostReason, holder: Option<String>, message: &str) -> Lost {
-        Lost {
-            resource: self.key.resource.clone(),
-            fencing_token: self.fencing_token,
-            reason,
-            holder,
-            message: message.to_owned(),
-        }
+    fn lost_by(&self, ending: Ending) -> Lost {
+        let Ending { reason, holder, forced, message } = ending;
+        let (resource, fencing_token) = (self.key.resource.clone(), self.fencing_token);
+        Lost { resource, fencing_token, reason, holder, forced, message }
     }
 
     /// Wakes whoever waits, and logs: without the lock, because both run code of

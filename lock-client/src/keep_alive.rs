@@ -56,10 +56,11 @@ use self::{
     stream::{Attempt, Event, Stream},
 };
 use crate::{
-    Lock, LostReason,
+    ForcedRelease, Lock, LostReason,
     endpoints::{Endpoints, Failure},
     hold::Hold,
     io_thread::IoThread,
+    lost::Ending,
     retry::Backoff,
     trust,
 };
@@ -231,10 +232,7 @@ impl Actor {
                     hold.confirm(attempt.sent_at, lock.remaining, lock.ttl)
                 }
                 Some(Outcome::Lost(lost)) => {
-                    let expired = lost.reason == reason::LOCK_EXPIRED;
-                    let why = if expired { LostReason::Expired } else { LostReason::NotHeld };
-                    let holder = Some(lost.holder).filter(|holder| !holder.is_empty());
-                    let _ = hold.end(why, holder, &lost.message);
+                    let _ = hold.end(ending(lost));
                     false
                 }
                 // Says nothing, so the lease is as it was: see `fits`.
@@ -260,6 +258,14 @@ impl Actor {
         let pause = self.backoff.failed(self.endpoints.count(), asked, fastrand::f64());
         self.schedule.retry(&unanswered, Instant::now(), pause);
     }
+}
+
+fn ending(lost: wire::LostLease) -> Ending {
+    let expired = lost.reason == reason::LOCK_EXPIRED;
+    let why = if expired { LostReason::Expired } else { LostReason::NotHeld };
+    Ending::new(why, lost.message)
+        .held_by(Some(lost.holder).filter(|holder| !holder.is_empty()))
+        .forced(ForcedRelease::told(lost.released_by, lost.release_reason))
 }
 
 fn request(holds: &[Arc<Hold>]) -> wire::KeepAliveRequest {

@@ -242,6 +242,7 @@ mod tests {
             (["--default-ttl", "plan=1s"], "--default-ttl plan=1s"),
             (["--sweep-interval", "0s"], "--sweep-interval"),
             (["--free-retention", "1m"], "--free-retention"),
+            (["--event-retention", "59s"], "--event-retention"),
             (["--ping-interval", "0s"], "--ping-interval"),
             (["--max-queue", "0"], "--max-queue"),
             (["--max-queue", "18446744073709551615"], "--max-queue"),

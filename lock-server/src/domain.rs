@@ -3,6 +3,7 @@
 
 mod command;
 mod decide;
+mod event;
 mod lock;
 mod metadata;
 mod name;
@@ -13,6 +14,9 @@ mod ttl;
 
 pub use command::{Acquire, Command, Outcome, Release, Renew};
 pub use decide::{Change, Decision, Row, decide};
+pub use event::{
+    Actor, Event, EventFilter, EventKind, EventPage, ForceRelease, Forced, ForcedBy, Purge, Reason,
+};
 pub use lock::{FencingToken, Lock, Timestamp};
 pub use metadata::Metadata;
 pub use name::{IdPrefix, OwnerId, Resource, ResourceType};

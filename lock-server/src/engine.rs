@@ -26,8 +26,9 @@ pub use self::{
 };
 use crate::{
     domain::{
-        Acquire, Command, ListFilter, Lock, LockPage, Outcome, OwnerId, Release, Renew, Resource,
-        StaleFilter, StalePage, Timestamp, TtlPolicy,
+        Acquire, Actor, Command, EventFilter, EventPage, ForceRelease, Forced, ListFilter, Lock,
+        LockPage, Outcome, OwnerId, Purge, Release, Renew, Resource, StaleFilter, StalePage,
+        Timestamp, TtlPolicy,
     },
     error::LockError,
     store::Store,
@@ -243,9 +244,39 @@ impl LockEngine {
     ///
     /// # Errors
     /// When the store is away. Some may be free by then.
-    pub async fn purge_stale(&self, filter: &StaleFilter) -> Result<u64, LockError> {
+    pub async fn purge_stale(&self, filter: StaleFilter, actor: Actor) -> Result<u64, LockError> {
         let _place = self.admission.enter(1)?;
-        Ok(sweeper::purge_all(self.store.as_ref(), filter).await?)
+        Ok(sweeper::purge_all(self.store.as_ref(), Purge::new(filter, actor)).await?)
+    }
+
+    /// Breaks a hold: the lock as it was.
+    ///
+    /// # Errors
+    /// [`LockError::MovedOn`] when it is held under another token,
+    /// [`LockError::NotFound`] when it is free.
+    pub async fn force_release(&self, asked: ForceRelease) -> Result<Lock, LockError> {
+        let _place = self.admission.enter(1)?;
+        match self.store.force_release(&asked).await? {
+            Forced::Released(lock) => Ok(lock),
+            Forced::MovedOn(lock) => {
+                Err(LockError::MovedOn { asked: asked.token, lock: Box::new(lock) })
+            }
+            Forced::Free => Err(LockError::NotFound { resource: asked.resource }),
+        }
+    }
+
+    /// A page of the audit trail, the newest event first.
+    ///
+    /// # Errors
+    /// When the store is away.
+    pub async fn events(
+        &self,
+        filter: &EventFilter,
+        before: Option<(Timestamp, i64)>,
+        size: u32,
+    ) -> Result<EventPage, LockError> {
+        let _place = self.admission.enter(1)?;
+        Ok(self.store.events(filter, before, size).await?)
     }
 }
 
@@ -300,8 +331,8 @@ pub fn released(answer: Answer) -> Result<bool, LockError> {
         Done { outcome: Outcome::Released { ended }, .. } => Ok(ended),
         Done {
             command: Command::Release(Release { resource, owner, token }),
-            outcome: Outcome::NotHeld { holder },
-        } => Err(LockError::NotHeld { resource, owner, token, holder }),
+            outcome: Outcome::NotHeld { holder, forced },
+        } => Err(LockError::NotHeld { resource, owner, token, holder, forced }),
         other => unreachable!("a release came to {other:?}"),
     }
 }
@@ -314,8 +345,8 @@ fn renewal(outcome: Outcome, renew: Renew) -> Result<Lock, LockError> {
         Outcome::Expired { expired_at } => {
             Err(LockError::Expired { resource, owner, token, expired_at })
         }
-        Outcome::NotHeld { holder } => {
-            Err(LockError::NotHeld { resource, owner, token: Some(token), holder })
+        Outcome::NotHeld { holder, forced } => {
+            Err(LockError::NotHeld { resource, owner, token: Some(token), holder, forced })
         }
         other => unreachable!("a renewal came to {other:?}"),
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    domain::{FencingToken, Lock, OwnerId, Resource, Timestamp},
+    domain::{FencingToken, ForcedBy, Lock, OwnerId, Resource, Timestamp},
     store::StoreError,
 };
 
@@ -41,6 +41,16 @@ pub enum LockError {
         token: Option<FencingToken>,
         /// Who holds it, where another owner does.
         holder: Option<OwnerId>,
+        /// By whom and why this very hold was broken, where it was.
+        forced: Option<Box<ForcedBy>>,
+    },
+    /// The hold that was to be broken is not there any more: another one is.
+    #[error("the resource is held under another token")]
+    MovedOn {
+        /// Under which token it was to be held.
+        asked: FencingToken,
+        /// The lock as it is.
+        lock: Box<Lock>,
     },
     /// The resource is free.
     #[error("the resource is free")]

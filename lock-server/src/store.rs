@@ -31,8 +31,8 @@ pub use self::{
     open::{DatabaseUrl, open},
 };
 use crate::domain::{
-    Command, ListFilter, Lock, LockPage, Outcome, OwnerId, Resource, Span, StaleFilter, StalePage,
-    Timestamp,
+    Command, EventFilter, EventPage, ForceRelease, Forced, ListFilter, Lock, LockPage, Outcome,
+    OwnerId, Purge, Resource, Span, StaleFilter, StalePage, Timestamp,
 };
 
 /// Where locks are kept.
@@ -101,11 +101,36 @@ pub trait Store: fmt::Debug + Send + Sync {
     ) -> Result<StalePage, StoreError>;
 
     /// Frees at most `most` stale locks: how many. A live lock is never
-    /// touched. Locks that somebody else is working on may be left out.
+    /// touched. Locks that somebody else is working on may be left out. What a
+    /// run frees is one event, which is noted in it.
     ///
     /// # Errors
     /// As [`Self::apply`].
-    async fn purge(&self, filter: &StaleFilter, most: u32) -> Result<u64, StoreError>;
+    async fn purge(&self, purge: &mut Purge, most: u32) -> Result<u64, StoreError>;
+
+    /// Breaks exactly one hold, live or stale, and writes it down; a refusal,
+    /// too.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    async fn force_release(&self, asked: &ForceRelease) -> Result<Forced, StoreError>;
+
+    /// At most `size` events before a moment and event, the newest first.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    async fn events(
+        &self,
+        filter: &EventFilter,
+        before: Option<(Timestamp, i64)>,
+        size: u32,
+    ) -> Result<EventPage, StoreError>;
+
+    /// Forgets at most `most` events that are older than this: how many.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    async fn forget_events(&self, older_than: Span, most: u32) -> Result<u64, StoreError>;
 
     /// Forgets at most `most` resources that have been free for longer than
     /// `free_for`: how many. Their tokens are not forgotten.

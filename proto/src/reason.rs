@@ -38,10 +38,18 @@ pub mod metadata {
     pub const REMAINING_MS: &str = "remaining_ms";
     /// How many others wait for the resource.
     pub const QUEUE_LENGTH: &str = "queue_length";
-    /// The fencing token that the call was about.
+    /// The fencing token that the call was about; that of now, where a hold has
+    /// moved on.
     pub const FENCING_TOKEN: &str = "fencing_token";
+    /// The fencing token that was asked for, where `fencing_token` is another
+    /// one, that of now.
+    pub const ASKED_TOKEN: &str = "asked_token";
     /// The owner that the call was about.
     pub const OWNER_ID: &str = "owner_id";
+    /// Who ended the lease by force.
+    pub const RELEASED_BY: &str = "released_by";
+    /// What they said why.
+    pub const RELEASE_REASON: &str = "release_reason";
     /// How many fields of the request are wrong, those beyond the first 40 too.
     pub const VIOLATION_COUNT: &str = "violation_count";
     /// The first field that is wrong.

@@ -38,6 +38,7 @@ use crate::{
     guard::Origin,
     hold::{Hold, Key},
     holds::{Owner, Turn},
+    lost::Ending,
     release::release,
     shared::Shared,
 };
@@ -131,7 +132,8 @@ async fn release_all(shared: &Shared, owner: &Owner) -> Result<Counted, ClientEr
     let holds = shared.holds.take_all(owner.id());
     for hold in &holds {
         // Those that were lost before stay lost for their own reason.
-        let _ = hold.end(LostReason::Released, None, "everything of this owner was released");
+        let message = "everything of this owner was released";
+        let _ = hold.end(Ending::new(LostReason::Released, message));
     }
     shared.keep_alive.stop(holds.iter().map(|hold| hold.id()).collect()).await;
     let request = wire::ReleaseAllRequest { owner_id: owner.id().to_owned() };
@@ -219,7 +221,7 @@ impl Acquisition {
                 return Ok(LockGuard::enter(self.shared.clone(), hold, origin));
             }
             let message = format!("granted anew with token {}", lock.fencing_token);
-            let _ = hold.end(LostReason::NotHeld, None, &message);
+            let _ = hold.end(Ending::new(LostReason::NotHeld, message));
             self.shared.keep_alive.stop(vec![hold.id()]).await;
         }
         let hold = Hold::new(turn.key().clone(), &lock, answer.sent_at);
@@ -234,8 +236,8 @@ impl Acquisition {
     /// A hold of our own is over if the server names another holder.
     async fn refused(&self, turn: &Turn, error: &ClientError) {
         let (ClientError::Conflict(conflict), Some(hold)) = (error, turn.hold()) else { return };
-        let holder = Some(conflict.holder.clone());
-        let _ = hold.end(LostReason::NotHeld, holder, &conflict.to_string());
+        let ending = Ending::new(LostReason::NotHeld, conflict.to_string());
+        let _ = hold.end(ending.held_by(Some(conflict.holder.clone())));
         self.shared.keep_alive.stop(vec![hold.id()]).await;
     }
 }

@@ -26,6 +26,7 @@ use crate::{
     call::{self, Answer, Failed},
     hold::{Hold, Key},
     holds::Turn,
+    lost::Ending,
     release::release,
     shared::Shared,
 };
@@ -138,7 +139,7 @@ async fn end_hold(shared: &Shared, turn: &Turn, token: Option<u64>) -> Option<u6
     let released = |hold: &Arc<Hold>| token.is_none_or(|token| token == hold.fencing_token());
     let Some(hold) = turn.hold().filter(released) else { return token };
     let live = hold.check().is_ok()
-        && hold.end(LostReason::Released, None, "released by its name").is_none();
+        && hold.end(Ending::new(LostReason::Released, "released by its name")).is_none();
     shared.keep_alive.stop(vec![hold.id()]).await;
     turn.take(&hold);
     token.or_else(|| live.then(|| hold.fencing_token()))
@@ -187,15 +188,15 @@ fn renewed(hold: &Hold, outcome: &Result<Answer<wire::RenewResponse>, Failed>, i
                 hold.confirm(answer.sent_at, lock.remaining, lock.ttl);
             }
         }
-        Err(Failed { error: ClientError::NotHeld { holder, message, .. }, .. }) => {
-            let _ = hold.end(LostReason::NotHeld, holder.clone(), message);
+        Err(Failed { error: ClientError::NotHeld(not_held), .. }) => {
+            let _ = hold.end(Ending::from(&**not_held));
         }
         Err(Failed { error: ClientError::Expired { message, .. }, .. }) => {
-            let _ = hold.end(LostReason::Expired, None, message);
+            let _ = hold.end(Ending::new(LostReason::Expired, message));
         }
         Err(_) if in_doubt => {
             let message = "a renewal that would make it shorter was not answered";
-            let _ = hold.end(LostReason::Unconfirmed, None, message);
+            let _ = hold.end(Ending::new(LostReason::Unconfirmed, message));
         }
         Err(_) => {}
     }

@@ -8,8 +8,8 @@ use proto::reason;
 use tonic::{Code, ConnectError, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::{ClientError, Conflict, FieldViolation};
-use crate::Resource;
+use super::{ClientError, Conflict, FieldViolation, NotHeld};
+use crate::{ForcedRelease, Resource};
 
 /// A status that has been read once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -173,9 +173,9 @@ pub(crate) fn from_refusal(mut refusal: Refusal, retried: bool) -> ClientError {
             expire_time: refusal.take(key::EXPIRE_TIME).and_then(|time| time.parse().ok()),
             message: refusal.message,
         },
-        Some(reason::LOCK_NOT_HELD) => ClientError::NotHeld {
+        Some(reason::LOCK_NOT_HELD) => ClientError::NotHeld(Box::new(not_held(refusal, retried))),
+        Some(reason::LOCK_NOT_FOUND) => ClientError::NotFound {
             resource: refusal.resource(),
-            holder: refusal.take(key::HOLDER),
             message: refusal.message,
             retried,
         },
@@ -191,9 +191,26 @@ pub(crate) fn from_refusal(mut refusal: Refusal, retried: bool) -> ClientError {
     }
 }
 
+fn number(text: Option<String>) -> Option<u64> {
+    text.and_then(|text| text.parse().ok())
+}
+
+fn not_held(mut refusal: Refusal, retried: bool) -> NotHeld {
+    use reason::metadata as key;
+    let released_by = refusal.take(key::RELEASED_BY).unwrap_or_default();
+    let release_reason = refusal.take(key::RELEASE_REASON).unwrap_or_default();
+    NotHeld {
+        resource: refusal.resource(),
+        holder: refusal.take(key::HOLDER),
+        fencing_token: number(refusal.take(key::FENCING_TOKEN)),
+        forced: ForcedRelease::told(released_by, release_reason),
+        message: refusal.message,
+        retried,
+    }
+}
+
 fn conflict(mut refusal: Refusal) -> Conflict {
     use reason::metadata as key;
-    let number = |text: Option<String>| text.and_then(|text| text.parse::<u64>().ok());
     let resource = refusal.resource();
     let holder = refusal.take(key::HOLDER).unwrap_or_default();
     let acquire_time = refusal.take(key::ACQUIRE_TIME).and_then(|time| time.parse().ok());

@@ -62,8 +62,9 @@ fn of_two_answers_that_crossed_the_later_question_counts() {
 async fn it_ends_once_and_for_the_first_reason() {
     let hold = hold_from(Instant::now(), "a", TTL);
     let (lost, token) = (hold.clone().lost(), hold.cancellation_token());
-    assert_eq!(hold.end(LostReason::Expired, None, "it ran out"), None);
-    let before = hold.end(LostReason::NotHeld, Some("you".to_owned()), "taken over").unwrap();
+    assert_eq!(hold.end(Ending::new(LostReason::Expired, "it ran out")), None);
+    let taken_over = Ending::new(LostReason::NotHeld, "taken over");
+    let before = hold.end(taken_over.held_by(Some("you".to_owned()))).unwrap();
     assert_eq!((before.reason, before.holder), (LostReason::Expired, None));
     assert_eq!(lost.await.message, "it ran out");
     assert!(token.is_cancelled());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lock_client::{AcquireOptions, LostReason, Released, Resource};
 use tokio::time::timeout;
 
-use crate::fake::{Asked, Fake, Mood, PATIENCE, invalid, not_held};
+use crate::fake::{Asked, Fake, Mood, PATIENCE, broken, invalid, not_held};
 
 const SHORT: Duration = Duration::from_millis(200);
 
@@ -119,6 +119,19 @@ async fn a_renewal_that_is_refused_for_good_ends_the_guards() {
     client.renew(plan_a(), client.owner_id(), 1, None).await.unwrap_err();
     let lost = guard.check().unwrap_err();
     assert_eq!((lost.reason, lost.holder.as_deref()), (LostReason::NotHeld, Some("worker-7")));
+}
+
+#[tokio::test]
+async fn a_renewal_that_hears_of_a_broken_lease_tells_the_guards_by_whom_and_why() {
+    let fake = Fake::start();
+    let client = fake.client();
+    let guard = client.acquire(plan_a(), options()).await.unwrap();
+    fake.on_renew(Mood::Refusing(broken));
+    let error = client.renew(plan_a(), client.owner_id(), 1, None).await.unwrap_err();
+    let lost = guard.check().unwrap_err();
+    let forced = lost.forced.as_deref().expect("by force");
+    assert_eq!((&*forced.released_by, &*forced.release_reason), ("10.0.0.7", "stuck since noon"));
+    assert_eq!(error.forced(), Some(forced));
 }
 
 #[tokio::test]

@@ -47,11 +47,11 @@ async fn a_lock_is_taken_seen_renewed_and_released_without_a_guard() {
     assert_eq!(renewed.ttl, ttl);
     assert!(renewed.expire_time.to_string().ends_with('Z'));
     let error = client.renew(plan_a(), "me", token + 1, None).await.unwrap_err();
-    assert!(matches!(error, ClientError::NotHeld { .. }), "{error:?}");
+    assert!(matches!(error, ClientError::NotHeld(_)), "{error:?}");
 
     let error = client.release(plan_a(), "you", None).await.unwrap_err();
-    let ClientError::NotHeld { holder, .. } = &error else { panic!("{error:?}") };
-    assert_eq!(holder.as_deref(), Some("me"));
+    let ClientError::NotHeld(not_held) = &error else { panic!("{error:?}") };
+    assert_eq!((not_held.holder.as_deref(), &not_held.forced), (Some("me"), &None));
     assert!(client.release(plan_a(), "me", Some(token)).await.unwrap().released);
     assert!(!client.release(plan_a(), "me", None).await.unwrap().released);
     assert_eq!(client.get(plan_a()).await.unwrap(), None);

@@ -16,11 +16,12 @@ use std::{
 
 use lock_client::{LockClient, LockClientBuilder, Resource};
 use proto::lock::v1::{
-    AcquireRequest, AcquireResponse, GetLockRequest, GetLockResponse, KeepAliveLease,
-    KeepAliveRequest, KeepAliveResponse, KeepAliveResult, ListLocksRequest, ListLocksResponse,
-    ListStaleRequest, ListStaleResponse, Lock, LockState, LostLease, PurgeStaleRequest,
-    PurgeStaleResponse, ReleaseAllRequest, ReleaseAllResponse, ReleaseRequest, ReleaseResponse,
-    RenewRequest, RenewResponse, SessionRequest, SessionResponse,
+    AcquireRequest, AcquireResponse, ForceReleaseRequest, ForceReleaseResponse, GetLockRequest,
+    GetLockResponse, KeepAliveLease, KeepAliveRequest, KeepAliveResponse, KeepAliveResult,
+    ListEventsRequest, ListEventsResponse, ListLocksRequest, ListLocksResponse, ListStaleRequest,
+    ListStaleResponse, Lock, LockState, LostLease, PurgeStaleRequest, PurgeStaleResponse,
+    ReleaseAllRequest, ReleaseAllResponse, ReleaseRequest, ReleaseResponse, RenewRequest,
+    RenewResponse, SessionRequest, SessionResponse,
     keep_alive_result::Outcome,
     lock_service_server::{LockService, LockServiceServer},
 };
@@ -29,7 +30,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming, async_trait, transport::server::TcpIncoming};
 
-pub(crate) use refusal::{conflict, invalid, not_held, overloaded, shutting_down};
+pub(crate) use refusal::{broken, conflict, invalid, not_held, overloaded, shutting_down};
 pub(crate) use session::SessionMood;
 
 /// How long a test waits for what must happen.
@@ -65,6 +66,8 @@ pub(crate) enum StreamMood {
     Silent,
     /// These ids are lost, for this reason and to this holder.
     Losing { ids: &'static [&'static str], reason: &'static str, holder: &'static str },
+    /// Each lease is lost, because somebody broke it.
+    Broken,
     /// The stream ends with this error.
     Refusing(fn() -> Status),
     /// With an answer that has no results.
@@ -88,6 +91,7 @@ struct State {
     acquire: watch::Sender<Mood>,
     release: watch::Sender<Mood>,
     renew: watch::Sender<Mood>,
+    force_release: watch::Sender<Mood>,
     late: Mutex<Vec<ReleaseRequest>>,
     keep_alive: watch::Sender<StreamMood>,
     sessions: session::Sessions,
@@ -141,6 +145,10 @@ impl Fake {
 
     pub(crate) fn on_renew(&self, mood: Mood) {
         self.state.renew.send_replace(mood);
+    }
+
+    pub(crate) fn on_force_release(&self, mood: Mood) {
+        self.state.force_release.send_replace(mood);
     }
 
     /// The requests that were stuck arrive.
@@ -283,8 +291,16 @@ impl Service {
                     reason: (*reason).to_owned(),
                     message: format!("{resource} is lost"),
                     holder: (*holder).to_owned(),
+                    ..LostLease::default()
                 })
             }
+            StreamMood::Broken => Outcome::Lost(LostLease {
+                reason: "LOCK_NOT_HELD".to_owned(),
+                message: format!("{resource} was broken"),
+                released_by: "10.0.0.7".to_owned(),
+                release_reason: "stuck since noon".to_owned(),
+                ..LostLease::default()
+            }),
             // Where another server granted it, its ttl is not known here.
             _ => Outcome::Lock(self.0.held.lock().unwrap().get(&resource).cloned().unwrap_or_else(
                 || {
@@ -440,5 +456,27 @@ impl LockService for Service {
     ) -> Result<Response<PurgeStaleResponse>, Status> {
         // There is nothing stale here.
         Self::in_voice(&self.0.release, PurgeStaleResponse::default())
+    }
+
+    async fn force_release(
+        &self,
+        request: Request<ForceReleaseRequest>,
+    ) -> Result<Response<ForceReleaseResponse>, Status> {
+        self.write_down(Asked::Other);
+        self.in_mood(&self.0.force_release).await?;
+        let request = request.into_inner();
+        let resource = request.resource.unwrap();
+        let mut held = self.0.held.lock().unwrap();
+        let lock = held.remove(&resource).ok_or_else(refusal::not_found)?;
+        drop(held);
+        assert_eq!(lock.fencing_token, request.fencing_token, "what a test knows to be held");
+        Self::in_voice(&self.0.force_release, ForceReleaseResponse { lock: Some(lock) })
+    }
+
+    async fn list_events(
+        &self,
+        _: Request<ListEventsRequest>,
+    ) -> Result<Response<ListEventsResponse>, Status> {
+        Err(Status::unimplemented("not here"))
     }
 }

@@ -100,8 +100,8 @@ async fn a_release_says_what_it_found() {
     let guard = client.acquire(plan_a(), options()).await.unwrap();
     fake.on_release(Mood::Refusing(not_held));
     let error = guard.release().await.unwrap_err();
-    let ClientError::NotHeld { resource, holder, .. } = &error else { panic!("{error:?}") };
-    assert_eq!((resource, holder.as_deref()), (&plan_a(), Some("worker-7")));
+    let ClientError::NotHeld(not_held) = &error else { panic!("{error:?}") };
+    assert_eq!((&not_held.resource, not_held.holder.as_deref()), (&plan_a(), Some("worker-7")));
     assert_eq!(error.reason(), Some("LOCK_NOT_HELD"));
 }
 

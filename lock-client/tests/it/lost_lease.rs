@@ -79,6 +79,20 @@ async fn a_lease_that_another_holds_says_who() {
 }
 
 #[tokio::test]
+async fn a_lease_that_was_broken_says_by_whom_and_why() {
+    let fake = Fake::start();
+    fake.on_keep_alive(StreamMood::Broken);
+    let guard = fake.client().acquire(plan_a(), options(1_000)).await.unwrap();
+    let lost = timeout(PATIENCE, guard.lost()).await.unwrap();
+    assert_eq!((lost.reason, &lost.holder), (LostReason::NotHeld, &None));
+    let forced = lost.forced.as_deref().expect("by force");
+    assert_eq!((&*forced.released_by, &*forced.release_reason), ("10.0.0.7", "stuck since noon"));
+    assert_eq!(guard.check().unwrap_err(), lost);
+    let error = guard.release().await.unwrap_err();
+    assert_eq!(error.forced(), Some(forced));
+}
+
+#[tokio::test]
 async fn a_lost_lease_stays_lost_and_can_be_acquired_again() {
     let fake = Fake::start();
     let client = fake.client();

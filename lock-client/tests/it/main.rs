@@ -1,6 +1,7 @@
 //! The client against servers that behave, and against one that does not.
 #![allow(clippy::unwrap_used, reason = "a test may stop here")]
 
+mod audit;
 mod behind_the_guard;
 mod calls;
 mod cancel;

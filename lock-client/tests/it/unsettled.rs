@@ -6,7 +6,9 @@ use lock_client::{AcquireOptions, ClientError, LockClient, Released, Resource, S
 use service_kit::testing::free_port;
 use tokio::time::timeout;
 
-use crate::fake::{Asked, Fake, Mood, PATIENCE, StreamMood, conflict, not_held, shutting_down};
+use crate::fake::{
+    Asked, Fake, Mood, PATIENCE, StreamMood, broken, conflict, not_held, shutting_down,
+};
 
 const BRIEF: Duration = Duration::from_millis(300);
 
@@ -202,6 +204,16 @@ async fn a_release_answered_the_second_time_says_so() {
 }
 
 #[tokio::test]
+async fn a_lease_that_somebody_broke_was_not_ended_by_an_unanswered_release() {
+    let fake = Fake::start();
+    let client = fake.client();
+    let guard = client.acquire(plan_a(), options(60_000)).await.unwrap();
+    fake.on_release(once(Mood::Refusing(broken)));
+    let error = guard.release().await.unwrap_err();
+    assert_eq!(error.forced().expect("by force").released_by, "10.0.0.7");
+}
+
+#[tokio::test]
 async fn a_release_by_name_answered_the_second_time_says_so() {
     let fake = Fake::start();
     let client = fake.client();
@@ -217,8 +229,8 @@ async fn a_release_by_name_answered_the_second_time_says_so() {
     {
         fake.on_release(mood);
         let error = client.release(plan_a(), owner, Some(1)).await.unwrap_err();
-        let ClientError::NotHeld { retried, .. } = error else { panic!("{error:?}") };
-        assert_eq!(retried, expected);
+        let ClientError::NotHeld(not_held) = error else { panic!("{error:?}") };
+        assert_eq!(not_held.retried, expected);
     }
 }
 

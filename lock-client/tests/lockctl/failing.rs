@@ -79,6 +79,9 @@ async fn what_the_server_finds_wrong_ends_with_64_and_names_the_fields() {
     let (server, lockctl) = server().await;
     let wrong = ["acquire", "Plan/42", "--ttl", "1ms"];
     lockctl.run(&wrong).await.ended_with(64).complains(&["resource.type", "ttl"]);
+    let wrong_times = ["events", "--since", "2h", "--until", "2026-01-02T15:04:05Z"];
+    let words = ["end_time is not after start_time"];
+    lockctl.run(&wrong_times).await.ended_with(64).complains(&words);
     let error = lockctl.run(&[&wrong[..], &["--output", "json"]].concat()).await;
     let error = error.ended_with(64).error();
     assert_eq!(error["reason"], "INVALID_REQUEST");
@@ -99,6 +102,17 @@ async fn wrong_arguments_end_with_64_and_say_what_is_right() {
         (&["renew", "plan/1", "--owner", "a", "--token", "0"], "1.."),
         (&["renew", "plan/1", "--token", "1"], "--owner"),
         (&["list", "--limit", "0"], "1.."),
+        (&["force-release", "plan/1", "--reason", "x", "--yes"], "`lockctl get plan/1` shows it"),
+        (&["force-release", "plan/1", "--token", "1", "--yes"], "--reason"),
+        (&["force-release", "plan/1", "--token", "0", "--reason", "x", "--yes"], "1.."),
+        (&["force-release", "plan/1", "--token", "1", "--reason", "x"], "give --yes"),
+        (&["events", "plan"], "write TYPE/ID"),
+        (&["events", "--limit", "0"], "1.."),
+        (&["events", "--since", "2"], "30s"),
+        (&["events", "--since", "0s"], "above zero"),
+        (&["events", "--from", "yesterday"], "2026-01-02T15:04:05Z"),
+        (&["events", "--until", "2026-01-02T15:04:05"], "with its zone"),
+        (&["events", "--since", "2h", "--from", "2026-01-02T15:04:05Z"], "cannot be used with"),
         (&["run", "plan/1"], "COMMAND"),
         (&["list", "--addr", "localhost:1"], "http://HOST:PORT"),
         (&["diagnostics", "--addr", "localhost:1"], "http://HOST:PORT"),

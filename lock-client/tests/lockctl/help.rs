@@ -18,6 +18,8 @@ async fn help_explains_commands_examples_and_exit_codes() {
             "list",
             "stale",
             "purge",
+            "force-release",
+            "events",
             "run",
             "diagnostics",
             "completions",
@@ -31,6 +33,8 @@ async fn help_explains_commands_examples_and_exit_codes() {
     run.says(&["LOCK_FENCING_TOKEN", "TERM", "KILL", "process group", "lockctl renew --ttl"]);
     let renew = nowhere().run(&["renew", "--help"]).await.ended_with(0);
     renew.says(&["lockctl run", "never make a lease shorter"]);
+    let force_release = nowhere().run(&["force-release", "--help"]).await.ended_with(0);
+    force_release.says(&["--token <TOKEN> --reason <TEXT> <TYPE/ID>", "--yes", "lockctl events"]);
 }
 
 #[tokio::test]
@@ -46,7 +50,7 @@ async fn the_version_is_told() {
 async fn each_shell_gets_its_completions() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = nowhere().run(&["completions", shell]).await.ended_with(0);
-        script.says(&["lockctl", "release-all", "older-than"]);
+        script.says(&["lockctl", "release-all", "older-than", "force-release", "since"]);
     }
 }
 

@@ -2,7 +2,9 @@
 //! what it prints, ends with and does to the commands that it runs.
 
 mod diagnostics;
+mod events;
 mod failing;
+mod force_release;
 mod help;
 mod holding;
 mod listing;
@@ -12,3 +14,4 @@ mod run_owner;
 mod run_signals;
 mod run_terminal;
 mod support;
+mod terminal;

@@ -15,6 +15,8 @@ use crate::{
 const LEAST_TTL: Duration = Duration::from_millis(100);
 /// The longest `--max-ttl`: who holds a lock for longer renews it.
 const MOST_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+/// The shortest `--event-retention`.
+const LEAST_EVENT_RETENTION: Duration = Duration::from_secs(60);
 /// The shortest `--free-retention`: far above the time after which a stalled
 /// grant refuses itself.
 const LEAST_FREE_RETENTION: Duration = Duration::from_secs(10 * 60);
@@ -90,6 +92,17 @@ pub struct LeaseConfig {
         env = "LOCK_SERVER_FREE_RETENTION"
     )]
     pub free_retention: Duration,
+
+    /// How long the audit trail is kept. At least 1m.
+    #[arg(
+        long,
+        global = true,
+        value_name = "SPAN",
+        default_value = "90days",
+        value_parser = span,
+        env = "LOCK_SERVER_EVENT_RETENTION"
+    )]
+    pub event_retention: Duration,
 }
 
 impl LeaseConfig {
@@ -108,6 +121,7 @@ impl LeaseConfig {
             interval: self.sweep_interval,
             stale_retention: self.stale_retention.into(),
             free_retention: self.free_retention.into(),
+            event_retention: self.event_retention.into(),
         }
     }
 
@@ -125,6 +139,12 @@ impl LeaseConfig {
             return Err(ConfigError::range(
                 "free-retention",
                 "is too short for fencing tokens to stay in order; at least 10m is right",
+            ));
+        }
+        if self.event_retention < LEAST_EVENT_RETENTION {
+            return Err(ConfigError::range(
+                "event-retention",
+                "is too short for who was broken to hear why; at least 1m is right",
             ));
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! What a store is asked to do with one resource, and what may come of it.
 
-use super::{FencingToken, Lock, Metadata, OwnerId, Resource, Span, Timestamp};
+use super::{FencingToken, ForcedBy, Lock, Metadata, OwnerId, Resource, Span, Timestamp};
 
 /// One thing to do with one resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,12 +76,21 @@ pub enum Outcome {
     NotHeld {
         /// Who holds it now, where another owner does.
         holder: Option<OwnerId>,
+        /// By whom and why this very hold was broken, where it was.
+        forced: Option<Box<ForcedBy>>,
     },
     /// Release: the resource is not the caller's any more.
     Released {
         /// A live lease ended by this command.
         ended: bool,
     },
+}
+
+impl Outcome {
+    /// The caller has no live lease, and why is not known yet.
+    pub fn not_held(holder: Option<OwnerId>) -> Self {
+        Self::NotHeld { holder, forced: None }
+    }
 }
 
 impl Command {
@@ -94,6 +103,15 @@ impl Command {
             Self::Acquire(_) => 0,
             Self::Renew(_) => 1,
             Self::Release(_) => 2,
+        }
+    }
+
+    /// The hold that the command needs, where it names one by its token.
+    pub fn hold(&self) -> Option<(&OwnerId, FencingToken)> {
+        match self {
+            Self::Acquire(_) => None,
+            Self::Renew(renew) => Some((&renew.owner, renew.token)),
+            Self::Release(release) => release.token.map(|token| (&release.owner, token)),
         }
     }
 

@@ -104,7 +104,7 @@ fn decide_acquire(acquire: &Acquire, row: Option<Row>, now: Timestamp, floor: i6
 }
 
 fn decide_renew(renew: &Renew, row: Option<Row>, now: Timestamp) -> Decision {
-    let Some(row) = row else { return Decision::keep(Outcome::NotHeld { holder: None }) };
+    let Some(row) = row else { return Decision::keep(Outcome::not_held(None)) };
     match row.expires_at {
         Some(expires_at) if row.owner == renew.owner && row.token == renew.token => {
             if expires_at <= now {
@@ -115,7 +115,7 @@ fn decide_renew(renew: &Renew, row: Option<Row>, now: Timestamp) -> Decision {
             let outcome = Outcome::Renewed(row.lock(&renew.resource, now));
             Decision { outcome, change: Change::Put(row) }
         }
-        _ => Decision::keep(Outcome::NotHeld { holder: row.other_holder(&renew.owner, now) }),
+        _ => Decision::keep(Outcome::not_held(row.other_holder(&renew.owner, now))),
     }
 }
 
@@ -129,9 +129,7 @@ fn decide_release(release: &Release, row: Option<Row>, now: Timestamp) -> Decisi
     match (is_own, row.is_live(now)) {
         (true, ended) => Decision { outcome: Outcome::Released { ended }, change: Change::Free },
         (false, false) => free,
-        (false, true) => {
-            Decision::keep(Outcome::NotHeld { holder: row.other_holder(&release.owner, now) })
-        }
+        (false, true) => Decision::keep(Outcome::not_held(row.other_holder(&release.owner, now))),
     }
 }
 
@@ -148,6 +146,11 @@ impl Decision {
 impl Row {
     fn is_live(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|expires_at| expires_at > now)
+    }
+
+    /// Whether its lease has run out and nobody has freed it.
+    pub fn is_stale(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|expires_at| expires_at <= now)
     }
 
     /// Who holds it, if that is somebody else.

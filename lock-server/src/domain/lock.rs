@@ -78,6 +78,17 @@ impl FencingToken {
         Self(token.expect("the table's constraint keeps tokens above 0"))
     }
 
+    /// The number as the audit trail keeps it, bit for bit: what was asked for
+    /// may be any number.
+    pub(crate) fn for_trail(self) -> i64 {
+        self.get().cast_signed()
+    }
+
+    /// The number that the audit trail has so.
+    pub(crate) fn from_trail(token: i64) -> Option<Self> {
+        Self::new(token.cast_unsigned())
+    }
+
     /// The number as the table keeps it. A number beyond its range matches no
     /// stored token, and so does what this gives for it.
     pub(crate) fn for_table(self) -> i64 {

@@ -1,5 +1,5 @@
 //! Tidies the table: frees what has been stale for long, and forgets what has
-//! been free for long.
+//! been free for long, and the oldest events of the audit trail.
 //!
 //! No lock depends on it: a stale lock is anyone's to take, whether it was
 //! swept or not. It works in bounded steps that leave out what others work on,
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::readiness::chain;
 use crate::{
-    domain::{Span, StaleFilter},
+    domain::{Actor, Purge, Span, StaleFilter},
     store::{Store, StoreError},
 };
 
@@ -27,6 +27,8 @@ pub struct SweeperOptions {
     pub stale_retention: Span,
     /// For how long a free resource's row is kept.
     pub free_retention: Span,
+    /// For how long the audit trail is kept.
+    pub event_retention: Span,
 }
 
 /// Tidies a store's table.
@@ -47,7 +49,7 @@ impl Sweeper {
     /// # Errors
     /// When the store is away.
     pub async fn purge_at_start(&self) -> Result<u64, StoreError> {
-        purge_all(self.store.as_ref(), &StaleFilter::default()).await
+        purge_all(self.store.as_ref(), by_itself(StaleFilter::default())).await
     }
 
     /// Sweeps once: how many locks were freed and how many rows forgotten.
@@ -56,15 +58,19 @@ impl Sweeper {
     /// When the store is away.
     pub async fn sweep(&self) -> Result<(u64, u64), StoreError> {
         let filter = StaleFilter { kind: None, older_than: self.options.stale_retention };
-        let purged = purge_all(self.store.as_ref(), &filter).await?;
+        let purged = purge_all(self.store.as_ref(), by_itself(filter)).await?;
         let mut pruned = 0;
         loop {
             let step = self.store.prune(self.options.free_retention, STEP).await?;
             pruned += step;
             if step < u64::from(STEP) {
-                return Ok((purged, pruned));
+                break;
             }
         }
+        while self.store.forget_events(self.options.event_retention, STEP).await? == u64::from(STEP)
+        {
+        }
+        Ok((purged, pruned))
     }
 
     /// Sweeps until stopped.
@@ -91,11 +97,15 @@ impl Sweeper {
     }
 }
 
+fn by_itself(filter: StaleFilter) -> Purge {
+    Purge::new(filter, Actor::sweeper())
+}
+
 /// Frees all stale locks that match, step by step: how many.
-pub(super) async fn purge_all(store: &dyn Store, filter: &StaleFilter) -> Result<u64, StoreError> {
+pub(super) async fn purge_all(store: &dyn Store, mut purge: Purge) -> Result<u64, StoreError> {
     let mut purged = 0;
     loop {
-        let step = store.purge(filter, STEP).await?;
+        let step = store.purge(&mut purge, STEP).await?;
         purged += step;
         if step < u64::from(STEP) {
             return Ok(purged);

@@ -6,7 +6,10 @@ use std::{collections::HashMap, fmt::Display};
 use proto::lock::v1 as wire;
 
 use crate::{
-    domain::{FencingToken, IdPrefix, Metadata, OwnerId, Resource, ResourceType, Span, TtlLimits},
+    domain::{
+        FencingToken, IdPrefix, Metadata, OwnerId, Reason, Resource, ResourceType, Span, Timestamp,
+        TtlLimits,
+    },
     error::{LockError, Violation},
 };
 
@@ -78,6 +81,20 @@ impl Check {
         let checked =
             FencingToken::new(token).ok_or("is 0; a token is the number that the grant came with");
         self.noted(field, checked.map_err(str::to_owned))
+    }
+
+    /// Why an operator does something.
+    pub(super) fn reason(&mut self, field: &str, reason: &str) -> Option<Reason> {
+        self.noted(field, Reason::parse(reason))
+    }
+
+    /// A bound in time, where one is given.
+    pub(super) fn moment(
+        &mut self,
+        field: &str,
+        moment_: Option<&prost_types::Timestamp>,
+    ) -> Option<Timestamp> {
+        self.noted(field, moment(moment_?))
     }
 
     /// A time to live, where one is given.
@@ -156,9 +173,41 @@ fn span(span: &prost_types::Duration) -> Result<Span, String> {
     Ok(Span::from_micros(seconds * 1_000_000 + i64::from(nanos) / 1_000))
 }
 
+/// A well-formed moment, rounded up to whole microseconds, which is what events
+/// have: as a first and as a last bound it then means what it says.
+fn moment(moment: &prost_types::Timestamp) -> Result<Timestamp, String> {
+    // The years 1 to 9999, which is what the message can hold.
+    const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+    const MOST_NANOS: i32 = 999_999_999;
+    let prost_types::Timestamp { seconds, nanos } = *moment;
+    if !(0..=MOST_NANOS).contains(&nanos) {
+        return Err(format!("has {nanos} nanos; 0 to {MOST_NANOS} are right"));
+    }
+    if !SECONDS.contains(&seconds) {
+        return Err(format!("has {seconds} seconds; the years 1 to 9999 are right"));
+    }
+    // No later than what the databases know.
+    let most = *SECONDS.end() * 1_000_000 + 999_999;
+    let micros = seconds * 1_000_000 + (i64::from(nanos) + 999) / 1_000;
+    Ok(Timestamp::from_micros(micros.min(most)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_are_well_formed() {
+        let at = |seconds, nanos| moment(&prost_types::Timestamp { seconds, nanos });
+        assert_eq!(at(1, 1_000), Ok(Timestamp::from_micros(1_000_001)));
+        assert_eq!(at(1, 1_001), Ok(Timestamp::from_micros(1_000_002)));
+        assert_eq!(at(-1, 999_999_999), Ok(Timestamp::from_micros(0)));
+        let last = 253_402_300_799;
+        assert_eq!(at(last, 999_999_999), Ok(Timestamp::from_micros(last * 1_000_000 + 999_999)));
+        assert!(at(0, -1).unwrap_err().contains("nanos"));
+        assert!(at(i64::MAX, 0).unwrap_err().contains("seconds"));
+        assert!(at(253_402_300_800, 0).unwrap_err().contains("years"));
+    }
 
     fn duration(seconds: i64, nanos: i32) -> prost_types::Duration {
         prost_types::Duration { seconds, nanos }

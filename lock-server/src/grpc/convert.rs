@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proto::lock::v1 as wire;
 
-use crate::domain::{Lock, Resource, Span, Timestamp};
+use crate::domain::{Event, EventKind, FencingToken, Lock, Resource, Span, Timestamp};
 
 /// A lock.
 pub(super) fn lock(lock: Lock) -> wire::Lock {
@@ -26,6 +26,29 @@ pub(super) fn lock(lock: Lock) -> wire::Lock {
 /// A resource.
 pub(super) fn resource(resource: &Resource) -> wire::Resource {
     wire::Resource::new(resource.kind().as_str(), resource.id())
+}
+
+/// An event of the audit trail.
+pub(super) fn event(event: Event) -> wire::AuditEvent {
+    use wire::AuditEventKind as Kind;
+    let kind = match event.kind {
+        None => Kind::Unspecified,
+        Some(EventKind::TakenOver) => Kind::TakenOver,
+        Some(EventKind::ForceReleased) => Kind::ForceReleased,
+        Some(EventKind::ForceReleaseRefused) => Kind::ForceReleaseRefused,
+        Some(EventKind::Purged) => Kind::Purged,
+    };
+    wire::AuditEvent {
+        event_id: event.id.unsigned_abs(),
+        event_time: Some(timestamp(event.at)),
+        kind: kind.into(),
+        resource: event.resource.as_ref().map(resource),
+        owner_id: event.owner.map_or_else(String::new, |owner| owner.as_str().to_owned()),
+        fencing_token: event.token.map_or(0, FencingToken::get),
+        actor: event.actor,
+        reason: event.reason,
+        count: event.count,
+    }
 }
 
 /// A moment.

@@ -101,13 +101,19 @@ fn outcome(result: Result<Lock, LockError>) -> wire::keep_alive_result::Outcome 
     use wire::keep_alive_result::Outcome;
     match result {
         Ok(lock) => Outcome::Lock(convert::lock(lock)),
-        Err(error) => Outcome::Lost(wire::LostLease {
-            reason: status::reason(&error).to_owned(),
-            message: status::message(&error),
-            holder: match error {
-                LockError::NotHeld { holder: Some(holder), .. } => holder.as_str().to_owned(),
-                _ => String::new(),
-            },
-        }),
+        Err(error) => {
+            let mut lost = wire::LostLease {
+                reason: status::reason(&error).to_owned(),
+                message: status::message(&error),
+                ..wire::LostLease::default()
+            };
+            if let LockError::NotHeld { holder, forced, .. } = error {
+                lost.holder = holder.map_or_else(String::new, |holder| holder.as_str().to_owned());
+                if let Some(forced) = forced {
+                    (lost.released_by, lost.release_reason) = (forced.actor, forced.reason);
+                }
+            }
+            Outcome::Lost(lost)
+        }
     }
 }

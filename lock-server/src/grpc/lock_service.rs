@@ -15,7 +15,10 @@ use super::{
     session::Session,
 };
 use crate::{
-    domain::{ListFilter, OwnerId, Resource, ResourceType, StaleFilter, Timestamp},
+    domain::{
+        Actor, EventFilter, ForceRelease, ListFilter, OwnerId, Resource, ResourceType, StaleFilter,
+        Timestamp,
+    },
     engine::LockEngine,
     error::LockError,
 };
@@ -124,16 +127,48 @@ impl LockService for LockApi {
         &self,
         request: Request<wire::PurgeStaleRequest>,
     ) -> Reply<wire::PurgeStaleResponse> {
+        let actor = actor(&request);
         let request = request.into_inner();
         observe("PurgeStale", Subject::default(), async {
             let mut check = Check::default();
             let kind = check.kind(request.resource_type.as_deref());
             let older_than = check.span("older_than", request.older_than.as_ref());
             check.finish()?;
-            let purged_count = self.engine.purge_stale(&StaleFilter { kind, older_than }).await?;
+            let filter = StaleFilter { kind, older_than };
+            let purged_count = self.engine.purge_stale(filter, actor).await?;
             Ok(wire::PurgeStaleResponse { purged_count })
         })
         .await
+    }
+
+    async fn force_release(
+        &self,
+        request: Request<wire::ForceReleaseRequest>,
+    ) -> Reply<wire::ForceReleaseResponse> {
+        let actor = actor(&request);
+        let request = request.into_inner();
+        let subject = Subject::of(request.resource.as_ref(), "");
+        observe("ForceRelease", subject, async {
+            let mut check = Check::default();
+            let resource = check.resource("resource", request.resource.as_ref());
+            let token = check.token("fencing_token", request.fencing_token);
+            let reason = check.reason("reason", &request.reason);
+            let asked = resource.zip(token).zip(reason);
+            let ((resource, token), reason) = check.finish_with(asked)?;
+            let asked = ForceRelease { resource, token, actor, reason };
+            let lock = self.engine.force_release(asked).await?;
+            Ok(wire::ForceReleaseResponse { lock: Some(convert::lock(lock)) })
+        })
+        .await
+    }
+
+    async fn list_events(
+        &self,
+        request: Request<wire::ListEventsRequest>,
+    ) -> Reply<wire::ListEventsResponse> {
+        let request = request.into_inner();
+        let subject = Subject::of(request.resource.as_ref(), "");
+        observe("ListEvents", subject, self.events(request)).await
     }
 
     type KeepAliveStream = Responses;
@@ -188,6 +223,49 @@ impl LockApi {
         })
     }
 
+    async fn events(
+        &self,
+        request: wire::ListEventsRequest,
+    ) -> Result<wire::ListEventsResponse, LockError> {
+        let mut check = Check::default();
+        let asked = request.resource.as_ref();
+        let filter = EventFilter {
+            resource: asked.and_then(|asked| check.resource("resource", Some(asked))),
+            start: check.moment("start_time", request.start_time.as_ref()),
+            end: check.moment("end_time", request.end_time.as_ref()),
+        };
+        if let (Some(start), Some(end)) = (filter.start, filter.end)
+            && end <= start
+        {
+            check.wrong("end_time", "is not after start_time: no event can be between them");
+        }
+        let size = check.page_size(request.page_size);
+        let micros = |moment: Option<Timestamp>| {
+            moment.map_or_else(String::new, |moment| moment.micros().to_string())
+        };
+        let (start, end) = (micros(filter.start), micros(filter.end));
+        let resource = filter.resource.as_ref();
+        let filters = [
+            "ListEvents",
+            resource.map_or("", |resource| resource.kind().as_str()),
+            resource.map_or("", Resource::id),
+            &start,
+            &end,
+        ];
+        let cursor = |[moment, id]: [String; 2]| {
+            Some((moment.parse().map(Timestamp::from_micros).ok()?, id.parse().ok()?))
+        };
+        let before = page_token::decode(&mut check, &filters, &request.page_token, cursor);
+        check.finish()?;
+        let page = self.engine.events(&filter, before, size).await?;
+        Ok(wire::ListEventsResponse {
+            next_page_token: page.next.map_or_else(String::new, |(moment, id)| {
+                page_token::encode(&filters, &[&moment.micros().to_string(), &id.to_string()])
+            }),
+            events: page.events.into_iter().map(convert::event).collect(),
+        })
+    }
+
     async fn stale(
         &self,
         request: wire::ListStaleRequest,
@@ -218,6 +296,11 @@ impl LockApi {
             locks: page.locks.into_iter().map(convert::lock).collect(),
         })
     }
+}
+
+/// What is known of who calls.
+fn actor<T>(request: &Request<T>) -> Actor {
+    Actor::at(request.remote_addr().map(|address| address.ip().to_canonical()))
 }
 
 /// The resource in a cursor.

@@ -13,7 +13,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::convert::timestamp;
 use crate::{
-    domain::{FencingToken, Lock, OwnerId, Resource, Timestamp, quote},
+    domain::{FencingToken, ForcedBy, Lock, OwnerId, Resource, Timestamp, quote},
     error::{LockError, Violation},
 };
 
@@ -34,7 +34,7 @@ pub(super) fn reason(error: &LockError) -> &'static str {
     match error {
         LockError::Conflict { .. } => reason::LOCK_CONFLICT,
         LockError::Expired { .. } => reason::LOCK_EXPIRED,
-        LockError::NotHeld { .. } => reason::LOCK_NOT_HELD,
+        LockError::NotHeld { .. } | LockError::MovedOn { .. } => reason::LOCK_NOT_HELD,
         LockError::NotFound { .. } => reason::LOCK_NOT_FOUND,
         LockError::Invalid(_) => reason::INVALID_REQUEST,
         LockError::StoreUnavailable(_) => reason::STORE_UNAVAILABLE,
@@ -53,9 +53,10 @@ pub(super) fn status(error: &LockError) -> Status {
         LockError::Expired { resource, owner, token, expired_at } => {
             expired(resource, owner, *token, *expired_at)
         }
-        LockError::NotHeld { resource, owner, token, holder } => {
-            not_held(resource, owner, *token, holder.as_ref())
+        LockError::NotHeld { resource, owner, token, holder, forced } => {
+            not_held(resource, owner, *token, holder.as_ref(), forced.as_deref())
         }
+        LockError::MovedOn { asked, lock } => moved_on(*asked, lock),
         LockError::NotFound { resource } => not_found(resource),
         LockError::Invalid(violations) => invalid(&mut details, violations),
         LockError::StoreUnavailable(_) => {
@@ -148,11 +149,16 @@ fn not_held(
     owner: &OwnerId,
     token: Option<FencingToken>,
     holder: Option<&OwnerId>,
+    forced: Option<&ForcedBy>,
 ) -> Told {
     let (resource, owner) = (resource.to_string(), owner.as_str());
     let mut message = format!("{} is not held by {}", quote(&resource), quote(owner));
     if let Some(token) = token {
         message.push_str(&format!(" under token {token}"));
+    }
+    if let Some(ForcedBy { actor, reason }) = forced {
+        let (actor, reason) = (quote(actor), quote(reason));
+        message.push_str(&format!(" any more: {actor} released it by force ({reason})"));
     }
     if let Some(holder) = holder {
         message.push_str(&format!(": {} holds it", quote(holder.as_str())));
@@ -168,7 +174,32 @@ fn not_held(
     if let Some(holder) = holder {
         metadata.insert(key::HOLDER.to_owned(), holder.as_str().to_owned());
     }
+    if let Some(ForcedBy { actor, reason }) = forced {
+        metadata.insert(key::RELEASED_BY.to_owned(), actor.clone());
+        metadata.insert(key::RELEASE_REASON.to_owned(), reason.clone());
+    }
     (code, message, metadata)
+}
+
+fn moved_on(asked: FencingToken, lock: &Lock) -> Told {
+    let (resource, holder, token) = (lock.resource.to_string(), lock.owner.as_str(), lock.token);
+    let expire_time = timestamp(lock.expires_at).to_string();
+    let message = format!(
+        "{} is not held under token {asked}: {} has it under token {token} until {expire_time}",
+        quote(&resource),
+        quote(holder),
+    );
+    told(
+        Code::Aborted,
+        message,
+        [
+            (key::RESOURCE, resource),
+            (key::HOLDER, holder.to_owned()),
+            (key::FENCING_TOKEN, token.to_string()),
+            (key::ASKED_TOKEN, asked.to_string()),
+            (key::EXPIRE_TIME, expire_time),
+        ],
+    )
 }
 
 fn not_found(resource: &Resource) -> Told {

@@ -108,6 +108,17 @@ impl StoreError {
         self.code().is_some_and(|code| code == LOCK_NOT_AVAILABLE)
     }
 
+    /// Whether the database knows no such statement: it speaks Postgres'
+    /// protocol and is another.
+    pub(crate) fn is_not_understood(&self) -> bool {
+        const FEATURE_NOT_SUPPORTED: &str = "0A000";
+        const UNDEFINED_COLUMN: &str = "42703";
+        const UNDEFINED_FUNCTION: &str = "42883";
+        self.code().is_some_and(|code| {
+            matches!(code.as_ref(), FEATURE_NOT_SUPPORTED | UNDEFINED_COLUMN | UNDEFINED_FUNCTION)
+        })
+    }
+
     fn code(&self) -> Option<std::borrow::Cow<'_, str>> {
         match self {
             Self::Database(sqlx::Error::Database(error)) => error.code(),

@@ -32,21 +32,23 @@ impl fmt::Display for Migrate {
 /// engines.
 type Script = (i64, &'static str, &'static str);
 
-const POSTGRES: [Script; 2] = [
+const POSTGRES: [Script; 3] = [
     (1, "locks", include_str!("../../../migrations/lock/postgres/0001_locks.sql")),
     (
         2,
         "in_place_updates",
         include_str!("../../../migrations/lock/postgres/0002_in_place_updates.sql"),
     ),
+    (3, "events", include_str!("../../../migrations/lock/postgres/0003_events.sql")),
 ];
-const SQLITE: [Script; 2] = [
+const SQLITE: [Script; 3] = [
     (1, "locks", include_str!("../../../migrations/lock/sqlite/0001_locks.sql")),
     (
         2,
         "in_place_updates",
         include_str!("../../../migrations/lock/sqlite/0002_in_place_updates.sql"),
     ),
+    (3, "events", include_str!("../../../migrations/lock/sqlite/0003_events.sql")),
 ];
 
 /// Where an engine notes which migrations it has seen. Not sqlx's default, so

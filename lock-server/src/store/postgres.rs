@@ -33,6 +33,7 @@
 
 mod apply;
 mod epoch;
+mod events;
 mod inspect;
 mod limits;
 pub mod pooler;
@@ -41,15 +42,15 @@ mod setup;
 mod statements;
 mod sweep;
 
-use std::time::Duration;
+use std::{sync::atomic::AtomicBool, time::Duration};
 
 use async_trait::async_trait;
 use sqlx::{Connection as _, postgres::PgRow};
 
 use super::{Batching, Freed, Store, StoreError, connections::Connections};
 use crate::domain::{
-    Command, ListFilter, Lock, LockPage, Outcome, OwnerId, Resource, Span, StaleFilter, StalePage,
-    Timestamp,
+    Command, EventFilter, EventPage, ForceRelease, Forced, ListFilter, Lock, LockPage, Outcome,
+    OwnerId, Purge, Resource, Span, StaleFilter, StalePage, Timestamp,
 };
 
 /// The most commands in a batch. More would make each wait for the others
@@ -74,6 +75,10 @@ pub struct PostgresStore {
     acquire_sql: String,
     release_sql: String,
     quick_sql: String,
+    /// Whether the database understands it. Another one than Postgres may know no
+    /// `ctid`, or not change a table twice in a statement.
+    quick: AtomicBool,
+    take_over_sql: String,
     renew_sql: String,
     /// As `renew_sql`, leaving out what others work on.
     renew_or_skip_sql: String,
@@ -215,8 +220,25 @@ impl Store for PostgresStore {
         self.read_stale(filter, after, size).await
     }
 
-    async fn purge(&self, filter: &StaleFilter, most: u32) -> Result<u64, StoreError> {
-        self.free_stale(filter, most).await
+    async fn purge(&self, purge: &mut Purge, most: u32) -> Result<u64, StoreError> {
+        self.free_stale(purge, most).await
+    }
+
+    async fn force_release(&self, asked: &ForceRelease) -> Result<Forced, StoreError> {
+        self.break_hold(asked).await
+    }
+
+    async fn events(
+        &self,
+        filter: &EventFilter,
+        before: Option<(Timestamp, i64)>,
+        size: u32,
+    ) -> Result<EventPage, StoreError> {
+        self.read_events(filter, before, size).await
+    }
+
+    async fn forget_events(&self, older_than: Span, most: u32) -> Result<u64, StoreError> {
+        self.delete_events(older_than, most).await
     }
 
     async fn prune(&self, free_for: Span, most: u32) -> Result<u64, StoreError> {

@@ -15,6 +15,7 @@
 //! second. The system drops it with the process, however that ends.
 
 mod apply;
+mod events;
 mod inspect;
 mod rows;
 mod setup;
@@ -28,8 +29,8 @@ use async_trait::async_trait;
 use self::worker::Workers;
 use super::{Batching, Freed, Store, StoreError};
 use crate::domain::{
-    Command, ListFilter, Lock, LockPage, Outcome, OwnerId, Resource, Span, StaleFilter, StalePage,
-    Timestamp,
+    Command, EventFilter, EventPage, ForceRelease, Forced, ListFilter, Lock, LockPage, Outcome,
+    OwnerId, Purge, Resource, Span, StaleFilter, StalePage, Timestamp,
 };
 
 /// Locks in a SQLite file, or in memory.
@@ -99,8 +100,25 @@ impl Store for SqliteStore {
         self.in_time(self.read_stale(filter, after, size)).await
     }
 
-    async fn purge(&self, filter: &StaleFilter, most: u32) -> Result<u64, StoreError> {
-        self.in_time(self.free_stale(filter, most)).await
+    async fn purge(&self, purge: &mut Purge, most: u32) -> Result<u64, StoreError> {
+        self.in_time(self.free_stale(purge, most)).await
+    }
+
+    async fn force_release(&self, asked: &ForceRelease) -> Result<Forced, StoreError> {
+        self.in_time(self.break_hold(asked)).await
+    }
+
+    async fn events(
+        &self,
+        filter: &EventFilter,
+        before: Option<(Timestamp, i64)>,
+        size: u32,
+    ) -> Result<EventPage, StoreError> {
+        self.in_time(self.read_events(filter, before, size)).await
+    }
+
+    async fn forget_events(&self, older_than: Span, most: u32) -> Result<u64, StoreError> {
+        self.in_time(self.delete_events(older_than, most)).await
     }
 
     async fn prune(&self, free_for: Span, most: u32) -> Result<u64, StoreError> {

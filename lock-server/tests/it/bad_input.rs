@@ -78,6 +78,10 @@ async fn empty_requests(locks: &mut Locks) -> Vec<(&'static str, Status)> {
         ("ReleaseAll", locks.release_all(wire::ReleaseAllRequest::default()).await.unwrap_err()),
         ("GetLock", locks.get_lock(wire::GetLockRequest::default()).await.unwrap_err()),
         (
+            "ForceRelease",
+            locks.force_release(wire::ForceReleaseRequest::default()).await.unwrap_err(),
+        ),
+        (
             "KeepAlive",
             keep_alive(locks, wire::KeepAliveRequest { leases, ttl: None }).await.unwrap_err(),
         ),
@@ -100,6 +104,7 @@ async fn what_is_missing_is_named_by_every_method() {
             ("Release", "owner_id resource"),
             ("ReleaseAll", "owner_id"),
             ("GetLock", "resource"),
+            ("ForceRelease", "fencing_token reason resource"),
             ("KeepAlive", "leases[0].fencing_token leases[0].owner_id leases[0].resource"),
         ]
         .map(|(method, fields)| (method, fields.to_owned()))

@@ -35,7 +35,7 @@ impl Folder {
 
 #[tokio::test]
 async fn a_wrong_flag_names_itself_and_the_right_form() {
-    let cases: [(&[&str], &[&str]); 22] = [
+    let cases: [(&[&str], &[&str]); 23] = [
         (&["--listen", "localhost"], &["--listen", "127.0.0.1:50051"]),
         (&["--listen", "127.0.0.1:99999"], &["--listen", "127.0.0.1:50051"]),
         (&["--listen", "0.0.0.0:50051"], &["--listen", "127.0.0.1:50051", "--insecure"]),
@@ -49,6 +49,7 @@ async fn a_wrong_flag_names_itself_and_the_right_form() {
         (&["--default-ttl", "Plan=5s"], &["--default-ttl", "[a-z]"]),
         (&["--default-ttl", "plan=1s"], &["--default-ttl", "plan=1s", "--min-ttl"]),
         (&["--sweep-interval", "0s"], &["--sweep-interval", "30s"]),
+        (&["--event-retention", "90"], &["--event-retention", "300s"]),
         (&["--shutdown-grace=-1s"], &["--shutdown-grace", "300s"]),
         (&["--store-timeout", "0s"], &["--store-timeout", "10ms"]),
         (&["--migrate", "maybe"], &["--migrate", "auto", "never"]),
@@ -164,6 +165,7 @@ async fn help_is_documentation() {
         "--default-ttl",
         "--sweep-interval",
         "--stale-retention",
+        "--event-retention",
         "--migrate",
         "--shutdown-grace",
         "--log-format",

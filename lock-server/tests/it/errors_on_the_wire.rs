@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use super::support::{
-    Locks, acquire, client, failure, keep_alive, on_each_store, renew, resource, span, take,
+    Locks, acquire, client, failure, force, keep_alive, on_each_store, renew, resource, span, take,
     until_stale, wire_bytes, wrong_fields,
 };
 
@@ -101,6 +101,52 @@ async fn the_other_errors_with_the_longest_names_are_readable() {
 }
 
 #[tokio::test]
+async fn a_broken_hold_with_everything_at_its_limits_is_readable_and_complete() {
+    on_each_store(&[], async |engine, mut locks| {
+        for (kind, id, owner) in longest_names() {
+            for letter in ["x", "é", "🔒", "%", "\"", "\u{202e}", "\u{fff9}"] {
+                let reason = letter.repeat(512 / letter.len());
+                let request = wire::AcquireRequest {
+                    resource: Some(wire::Resource::new(&kind, &id)),
+                    owner_id: owner.clone(),
+                    metadata: full_metadata("🔒"),
+                    ..Default::default()
+                };
+                let lock = locks.acquire(request.clone()).await.unwrap().into_inner().lock.unwrap();
+                locks.force_release(force(&lock, &reason)).await.unwrap();
+                let holder = "🔓".repeat(64);
+                let other = wire::AcquireRequest { owner_id: holder.clone(), ..request };
+                let now = locks.acquire(other).await.unwrap().into_inner().lock.unwrap();
+
+                let status = locks.renew(renew(&lock)).await.unwrap_err();
+                assert_readable(engine, &status);
+                let details = failure(&status, Code::Aborted, "LOCK_NOT_HELD");
+                let metadata = &details.error_info().unwrap().metadata;
+                assert_eq!(metadata["release_reason"], reason, "{engine}");
+                assert_eq!(metadata["released_by"], "127.0.0.1", "{engine}");
+                assert_eq!(metadata["owner_id"], owner, "{engine}");
+                assert_eq!(metadata["holder"], holder, "{engine}");
+                assert_eq!(metadata["resource"], format!("{kind}/{id}"), "{engine}");
+
+                let moved_on = locks.force_release(force(&lock, &reason)).await.unwrap_err();
+                assert_readable(engine, &moved_on);
+                let details = failure(&moved_on, Code::Aborted, "LOCK_NOT_HELD");
+                let metadata = &details.error_info().unwrap().metadata;
+                assert_eq!(metadata["holder"], holder, "{engine}");
+                assert_eq!(metadata["fencing_token"], now.fencing_token.to_string(), "{engine}");
+                assert_eq!(metadata["asked_token"], lock.fencing_token.to_string(), "{engine}");
+
+                locks.force_release(force(&now, &reason)).await.unwrap();
+                let free = locks.force_release(force(&now, &reason)).await.unwrap_err();
+                assert_readable(engine, &free);
+                failure(&free, Code::NotFound, "LOCK_NOT_FOUND");
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn every_wrong_field_at_once_is_readable() {
     let server = TestServer::start(&[]).await;
     let mut locks = client(&server.url());
@@ -125,6 +171,14 @@ async fn every_wrong_field_at_once_is_readable() {
         let status = keep_alive(&mut locks, request).await.unwrap_err();
         assert_readable("KeepAlive", &status);
         assert_eq!(wrong_fields(&status).len(), 40, "KeepAlive, {letter:?}");
+        let request = wire::ForceReleaseRequest {
+            resource: Some(wire::Resource::new(letter.repeat(999), letter.repeat(999))),
+            fencing_token: 0,
+            reason: letter.repeat(999),
+        };
+        let status = locks.force_release(request).await.unwrap_err();
+        assert_readable("ForceRelease", &status);
+        assert_eq!(wrong_fields(&status).len(), 4, "ForceRelease, {letter:?}");
     }
 }
 
@@ -201,11 +255,17 @@ async fn pairs(locks: &mut Locks) -> Vec<(Status, Status)> {
         let foreign = wire::RenewRequest { owner_id: format!("not-{owner}"), ..renew(&lock) };
         let free = wire::GetLockRequest { resource: resource(&format!("{id}-free")) };
         let wrong = wire::GetLockRequest { resource: Some(wire::Resource::new(bad, "42")) };
+        let broken = take(locks, &format!("{id}-broken"), &format!("once-{owner}")).await;
+        locks.force_release(force(&broken, &format!("because-of-{owner}"))).await.unwrap();
+        let now = take(locks, &format!("{id}-broken"), &format!("now-{owner}")).await;
+        assert_ne!(now.fencing_token, broken.fencing_token);
         found.push([
             locks.acquire(acquire(id, "carol")).await.unwrap_err(),
             locks.renew(foreign).await.unwrap_err(),
             locks.get_lock(free).await.unwrap_err(),
             locks.get_lock(wrong).await.unwrap_err(),
+            locks.renew(renew(&broken)).await.unwrap_err(),
+            locks.force_release(force(&broken, "stuck")).await.unwrap_err(),
         ]);
     }
     let [one, two]: [_; 2] = found.try_into().unwrap();

@@ -10,6 +10,8 @@ mod database_away;
 mod database_refused;
 mod disk_full;
 mod errors_on_the_wire;
+mod events;
+mod forced_release;
 mod health;
 mod keep_alive;
 mod layering;

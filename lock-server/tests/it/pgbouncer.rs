@@ -11,7 +11,8 @@ use tonic::Code;
 use super::{
     row_locked::{self, Forgotten},
     support::{
-        DEADLINE, OpenStream, Serving, acquire, assert_serves, client, failure, lease, renew, take,
+        DEADLINE, OpenStream, Serving, acquire, assert_serves, client, events, failure, force,
+        lease, renew, take,
     },
 };
 
@@ -78,6 +79,14 @@ async fn everything_works(url: &str, flags: &[&str]) {
     let stale = locks.list_stale(wire::ListStaleRequest::default()).await.unwrap().into_inner();
     assert_eq!(stale.total_count, 0);
     locks.purge_stale(wire::PurgeStaleRequest::default()).await.unwrap();
+    let stuck = take(&locks, "plan/stuck", "owner").await;
+    locks.force_release(force(&stuck, "stuck")).await.unwrap();
+    let status = locks.renew(renew(&stuck)).await.unwrap_err();
+    let details = failure(&status, Code::Aborted, "LOCK_NOT_HELD");
+    assert_eq!(details.error_info().unwrap().metadata["release_reason"], "stuck");
+    let trail = events(&locks).await;
+    assert_eq!(trail.len(), 1, "{trail:?}");
+    assert_eq!(trail[0].resource, stuck.resource);
     let all = wire::ReleaseAllRequest { owner_id: "owner".into() };
     assert_eq!(locks.release_all(all).await.unwrap().into_inner().released_count, 1);
 

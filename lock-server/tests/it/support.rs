@@ -18,7 +18,7 @@ use tonic::{
 
 pub(crate) use self::{
     command::{Ended, LOCK_SERVER, Serving, run},
-    database::{Proxied, rows},
+    database::{Proxied, Tables, rows},
     errors::{failure, wire_bytes, wrong, wrong_fields},
     session::{OpenSession, lock_of, refusal, release, session_of, unary},
 };
@@ -147,6 +147,21 @@ pub(crate) async fn assert_serves(locks: &mut Locks) {
         fencing_token: Some(lock.fencing_token),
     };
     assert!(locks.release(release).await.unwrap().into_inner().released);
+}
+
+/// Asks to break the hold of a lock.
+pub(crate) fn force(lock: &wire::Lock, reason: &str) -> wire::ForceReleaseRequest {
+    wire::ForceReleaseRequest {
+        resource: lock.resource.clone(),
+        fencing_token: lock.fencing_token,
+        reason: reason.to_owned(),
+    }
+}
+
+/// The newest hundred events of the audit trail.
+pub(crate) async fn events(locks: &Locks) -> Vec<wire::AuditEvent> {
+    let request = wire::ListEventsRequest::default();
+    locks.clone().list_events(request).await.unwrap().into_inner().events
 }
 
 /// Waits until the lease of a resource has run out.

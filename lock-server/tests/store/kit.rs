@@ -4,8 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use lock_server::{
     domain::{
-        Acquire, Command, FencingToken, Lock, Metadata, Outcome, OwnerId, Release, Renew, Resource,
-        ResourceType, Span,
+        Acquire, Actor, Command, Event, EventFilter, FencingToken, ForceRelease, Forced, Lock,
+        Metadata, Outcome, OwnerId, Purge, Reason, Release, Renew, Resource, ResourceType, Span,
+        StaleFilter,
     },
     store::{DatabaseUrl, Migrate, Store, StoreOptions, open, postgres::pooler::Pooler},
 };
@@ -108,6 +109,46 @@ impl Kit {
             Outcome::Granted { lock, reentrant: false } => lock,
             other => panic!("not a grant: {other:?}"),
         }
+    }
+
+    /// One step of a purge: how many locks it freed.
+    pub(crate) async fn purge(&self, filter: &StaleFilter, most: u32) -> u64 {
+        let mut purge = Purge::new(filter.clone(), Actor::sweeper());
+        self.store.purge(&mut purge, most).await.unwrap()
+    }
+
+    /// A purge in steps, until nothing is left: how many locks it freed.
+    pub(crate) async fn purge_run(&self, filter: &StaleFilter, step: u32) -> u64 {
+        let mut purge = Purge::new(filter.clone(), Actor::sweeper());
+        let mut freed = 0;
+        loop {
+            let count = self.store.purge(&mut purge, step).await.unwrap();
+            freed += count;
+            if count < u64::from(step) {
+                return freed;
+            }
+        }
+    }
+
+    /// Breaks a hold, from 192.0.2.7.
+    pub(crate) async fn force(
+        &self,
+        resource: &Resource,
+        token: FencingToken,
+        reason: &str,
+    ) -> Forced {
+        let asked = ForceRelease {
+            resource: resource.clone(),
+            token,
+            actor: Actor::at(Some([192, 0, 2, 7].into())),
+            reason: Reason::parse(reason).unwrap(),
+        };
+        self.store.force_release(&asked).await.unwrap()
+    }
+
+    /// The first 100 events that match.
+    pub(crate) async fn events(&self, filter: &EventFilter) -> Vec<Event> {
+        self.store.events(filter, None, 100).await.unwrap().events
     }
 
     /// The lock of a resource.

@@ -66,7 +66,7 @@ fn shape(outcome: &Outcome, ranks: &mut Ranks) -> String {
         }
         Outcome::Renewed(lock) => format!("renewed #{} {}", rank(lock), lock.ttl),
         Outcome::Expired { .. } => "expired".to_owned(),
-        Outcome::NotHeld { holder } => format!("not held, but by {holder:?}"),
+        Outcome::NotHeld { holder, .. } => format!("not held, but by {holder:?}"),
         Outcome::Released { ended } => format!("released {ended}"),
     }
 }

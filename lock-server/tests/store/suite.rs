@@ -2,6 +2,7 @@
 
 pub(crate) mod acquire;
 pub(crate) mod batch;
+pub(crate) mod events;
 pub(crate) mod lease;
 pub(crate) mod pages;
 pub(crate) mod sweep;

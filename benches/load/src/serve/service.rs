@@ -4,11 +4,11 @@ use std::{pin::Pin, sync::Arc};
 
 use futures::{Stream, StreamExt as _};
 use proto::lock::v1::{
-    AcquireRequest, AcquireResponse, GetLockRequest, GetLockResponse, KeepAliveRequest,
-    KeepAliveResponse, ListLocksRequest, ListLocksResponse, ListStaleRequest, ListStaleResponse,
-    PurgeStaleRequest, PurgeStaleResponse, ReleaseAllRequest, ReleaseAllResponse, ReleaseRequest,
-    ReleaseResponse, RenewRequest, RenewResponse, SessionRequest, SessionResponse,
-    lock_service_server::LockService,
+    AcquireRequest, AcquireResponse, ForceReleaseRequest, ForceReleaseResponse, GetLockRequest,
+    GetLockResponse, KeepAliveRequest, KeepAliveResponse, ListEventsRequest, ListEventsResponse,
+    ListLocksRequest, ListLocksResponse, ListStaleRequest, ListStaleResponse, PurgeStaleRequest,
+    PurgeStaleResponse, ReleaseAllRequest, ReleaseAllResponse, ReleaseRequest, ReleaseResponse,
+    RenewRequest, RenewResponse, SessionRequest, SessionResponse, lock_service_server::LockService,
 };
 use tonic::{Request, Response, Status, Streaming};
 
@@ -120,6 +120,20 @@ impl<B: Backend> LockService for Service<B> {
         &self,
         _: Request<PurgeStaleRequest>,
     ) -> Result<Response<PurgeStaleResponse>, Status> {
+        Err(not_measured())
+    }
+
+    async fn force_release(
+        &self,
+        _: Request<ForceReleaseRequest>,
+    ) -> Result<Response<ForceReleaseResponse>, Status> {
+        Err(not_measured())
+    }
+
+    async fn list_events(
+        &self,
+        _: Request<ListEventsRequest>,
+    ) -> Result<Response<ListEventsResponse>, Status> {
         Err(not_measured())
     }
 }

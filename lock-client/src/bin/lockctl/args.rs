@@ -8,7 +8,7 @@ use std::{ffi::OsString, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use lock_client::Resource;
+use lock_client::{Resource, Timestamp};
 
 /// Takes, keeps, shows and gives back locks on a lock server.
 ///
@@ -98,6 +98,24 @@ pub(crate) enum Command {
     Stale(StaleArgs),
     /// Free stale locks. A lock that is held is never touched.
     Purge(PurgeArgs),
+    /// Break a lock that somebody else holds: exactly the hold that was seen.
+    ///
+    /// Takes the token that `lockctl get` shows. If the lock has moved on to
+    /// another token, nothing is changed: that ends with 76, and with 3 if the
+    /// resource is free.
+    ///
+    /// Shows the holder first and asks; without a terminal to ask on, --yes is
+    /// required. Who held the lock hears by whom and why it was broken, with
+    /// its next renewal only, and may work on until then: what the lock
+    /// protects should check the fencing token. The audit trail keeps it, and
+    /// attempts that were refused, too: see `lockctl events`.
+    #[command(override_usage = help::FORCE_RELEASE_USAGE)]
+    ForceRelease(ForceReleaseArgs),
+    /// List the audit trail, the newest event first: stale locks that were
+    /// taken over or purged, and locks that were broken.
+    ///
+    /// Acquiring, renewing and releasing as usual leaves nothing there.
+    Events(EventsArgs),
     /// Hold a lock while a command runs.
     #[command(long_about = help::RUN)]
     Run(RunArgs),
@@ -229,6 +247,45 @@ pub(crate) struct PurgeArgs {
     pub(crate) filter: StaleFilterArgs,
 }
 
+/// Arguments of `force-release`.
+#[derive(Debug, Args)]
+pub(crate) struct ForceReleaseArgs {
+    /// What to release, TYPE/ID.
+    #[arg(value_name = "TYPE/ID")]
+    pub(crate) resource: Resource,
+    /// The fencing token of the hold to break, as `lockctl get` shows it.
+    /// Required.
+    // Not by clap, which could not say where to find it.
+    #[arg(long, value_parser = value::token())]
+    pub(crate) token: Option<u64>,
+    /// Why, for who held it and for the audit trail.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    /// Do not ask.
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+/// Arguments of `events`.
+#[derive(Debug, Args)]
+pub(crate) struct EventsArgs {
+    /// Only events of this resource, TYPE/ID.
+    #[arg(value_name = "TYPE/ID")]
+    pub(crate) resource: Option<Resource>,
+    /// Only events of the last while, by this machine's clock.
+    #[arg(long, value_name = "SPAN", value_parser = value::span, conflicts_with = "from")]
+    pub(crate) since: Option<Duration>,
+    /// Only events from this moment on, such as 2026-01-02T15:04:05Z.
+    #[arg(long, value_name = "TIME", value_parser = value::time)]
+    pub(crate) from: Option<Timestamp>,
+    /// Only events before this moment.
+    #[arg(long, value_name = "TIME", value_parser = value::time)]
+    pub(crate) until: Option<Timestamp>,
+    /// At most this many [default: all].
+    #[arg(long, value_name = "N", value_parser = value::limit())]
+    pub(crate) limit: Option<u64>,
+}
+
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
@@ -302,6 +359,15 @@ mod tests {
         };
         assert!(parse("--reenter --owner me").is_ok());
         assert!(parse("--reenter").is_err());
+    }
+
+    #[test]
+    fn events_begin_at_a_time_or_a_while_ago_and_not_at_both() {
+        let parse =
+            |arguments: &str| Cli::try_parse_from(format!("lockctl events {arguments}").split(' '));
+        assert!(parse("plan/42 --since 2h --until 2026-01-02T15:04:05Z").is_ok());
+        assert!(parse("--from 2026-01-02T15:04:05Z").is_ok());
+        assert!(parse("--since 2h --from 2026-01-02T15:04:05Z").is_err());
     }
 
     #[test]

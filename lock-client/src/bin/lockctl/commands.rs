@@ -4,6 +4,8 @@
 mod acquire;
 mod completions;
 mod diagnostics;
+mod events;
+mod force_release;
 mod get;
 mod list;
 mod purge;
@@ -22,7 +24,7 @@ use crate::{
     output::Output,
 };
 
-/// The most locks that the server gives out at once.
+/// The most locks or events that the server gives out at once.
 const FULL_PAGE: i32 = 1_000;
 
 /// Does what was asked for, and gives the exit code.
@@ -37,6 +39,8 @@ pub(crate) async fn execute(cli: &Cli, output: Output) -> Result<u8, Failure> {
         Command::List(args) => list::execute(global, args, output).await,
         Command::Stale(args) => stale::execute(global, args, output).await,
         Command::Purge(args) => purge::execute(global, args, output).await,
+        Command::ForceRelease(args) => force_release::execute(global, args, output).await,
+        Command::Events(args) => events::execute(global, args, output).await,
         Command::Run(args) => run::execute(global, args, output).await,
         Command::Diagnostics(args) => diagnostics::execute(global, args, output).await,
         Command::Completions(args) => completions::execute(args),
@@ -45,7 +49,8 @@ pub(crate) async fn execute(cli: &Cli, output: Output) -> Result<u8, Failure> {
 }
 
 /// What a command may have done although no answer came, and what to do then.
-/// None for those that change nothing.
+/// None for those that change nothing, and for `force-release`, which says so of
+/// its second call alone.
 fn in_doubt(command: &Command) -> Option<String> {
     let taken = |resource: &Resource| {
         let get = format!("`lockctl get {}`", shell_word(&resource.to_string()));

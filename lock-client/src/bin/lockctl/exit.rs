@@ -9,7 +9,7 @@ pub(crate) const OK: u8 = 0;
 pub(crate) const FAILURE: u8 = 1;
 /// `diagnostics` found something that needs attention.
 pub(crate) const ATTENTION: u8 = 2;
-/// `get` found the resource free.
+/// `get` or `force-release` found the resource free.
 pub(crate) const FREE: u8 = 3;
 /// The arguments are wrong, by `lockctl`'s judgement or by the server's.
 pub(crate) const USAGE: u8 = 64;
@@ -17,7 +17,8 @@ pub(crate) const USAGE: u8 = 64;
 pub(crate) const UNAVAILABLE: u8 = 69;
 /// Another owner holds the resource; `run`: or its own owner does already.
 pub(crate) const CONFLICT: u8 = 75;
-/// The caller does not hold the lock, or no longer.
+/// The caller does not hold the lock, or no longer; `force-release`: nobody
+/// holds it under that token.
 pub(crate) const LOST: u8 = 76;
 /// `run` cannot execute the command.
 pub(crate) const CANNOT_EXECUTE: u8 = 126;
@@ -36,13 +37,13 @@ Exit codes:
     0  done
     1  any other failure
     2  diagnostics: something needs attention
-    3  get: the resource is free
+    3  get, force-release: the resource is free
    64  wrong arguments, found here or by the server
    69  the server, or the database behind it, cannot be reached
    75  another owner holds the resource: try again later; run: or the same
        owner does, in another run say
-   76  the lock is not held, or its lease ran out; run: the lease was lost and
-       the command was ended
+   76  the lock is not held, or its lease ran out; force-release: nobody holds
+       it under that token; run: the lease was lost and the command was ended
   126  run: the command cannot be executed
   127  run: the command cannot be found
 128+N  run: signal N ended the command, 1 for a real-time signal; run otherwise

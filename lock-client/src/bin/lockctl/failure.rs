@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io};
 
-use lock_client::{ClientError, Conflict};
+use lock_client::{ClientError, Conflict, ForcedRelease, NotHeld};
 use serde_json::{Value, json};
 
 use crate::{
@@ -59,6 +59,16 @@ impl Failure {
         self
     }
 
+    /// With by whom and why the lock was broken, if it was, for programs.
+    pub(crate) fn with_forced(self, forced: Option<&ForcedRelease>) -> Self {
+        match forced {
+            Some(ForcedRelease { released_by, release_reason, .. }) => {
+                self.with("released_by", released_by).with("release_reason", release_reason)
+            }
+            None => self,
+        }
+    }
+
     /// With what one can do next.
     pub(crate) fn with_advice(mut self, advice: impl AsRef<str>) -> Self {
         if !self.explanation.is_empty() {
@@ -75,11 +85,18 @@ impl Failure {
             return self;
         }
         let addresses = addresses.join(", ");
-        let in_doubt = in_doubt.filter(|_| self.may_be_done());
         let failure = self.with_asked(&addresses).with("addresses", addresses);
         match in_doubt {
-            Some(advice) => failure.with_advice(advice),
+            Some(advice) => failure.in_doubt(advice),
             None => failure,
+        }
+    }
+
+    /// Says what may have been done, if it may have been.
+    pub(crate) fn in_doubt(self, advice: impl AsRef<str>) -> Self {
+        match self.code {
+            exit::UNAVAILABLE if self.may_be_done() => self.with_advice(advice),
+            _ => self,
         }
     }
 
@@ -152,9 +169,9 @@ impl From<ClientError> for Failure {
                     // The server's own words end with what to do.
                     .with_advice("What it protects may have changed meanwhile.")
             }
-            ClientError::NotHeld { resource, holder, retried, .. } => {
-                let failure = Self::named(reason, message, exit::LOST);
-                from_not_held(failure, &resource.to_string(), holder, retried)
+            ClientError::NotHeld(not_held) => from_not_held(&not_held),
+            ClientError::NotFound { resource, .. } => {
+                Self::named(reason, message, exit::FREE).with("resource", resource.to_string())
             }
             ClientError::Lost(_) => Self::named(reason, message, exit::LOST),
             ClientError::Unavailable { .. } => Self::named(reason, message, exit::UNAVAILABLE),
@@ -196,29 +213,55 @@ impl Failure {
 }
 
 /// The server's own words name the holder, if there is another one.
-fn from_not_held(
-    failure: Failure,
-    resource: &str,
-    holder: Option<String>,
-    retried: bool,
-) -> Failure {
-    let get = format!("`lockctl get {}`", shell_word(resource));
-    let mut failure = failure.with("resource", resource);
-    if retried {
+fn from_not_held(not_held: &NotHeld) -> Failure {
+    let resource = not_held.resource.to_string();
+    let get = format!("`lockctl get {}`", shell_word(&resource));
+    // The server shortens what it quotes, and a reason may be longer.
+    let message = match &not_held.forced {
+        Some(forced) => {
+            let broken = broken(forced, not_held.holder.as_deref());
+            format!("{} is not held any more: {broken}", escaped(&resource))
+        }
+        None => not_held.message.clone(),
+    };
+    let mut failure = Failure::new(proto::reason::LOCK_NOT_HELD, message)
+        .with_code(exit::LOST)
+        .with("resource", resource)
+        .with_forced(not_held.forced.as_deref());
+    if not_held.retried && not_held.forced.is_none() {
         failure = failure
             .with_advice("An attempt before the last got no answer: it may have ended the lease.");
     }
-    match holder {
-        Some(holder) => failure
+    match (&not_held.holder, &not_held.forced) {
+        (Some(holder), _) => failure
             .with("holder", holder)
             .with_advice(format!("{get} shows since when and until when.")),
+        (None, Some(_)) => failure
+            .with_advice("What it protects may have changed meanwhile: look before going on."),
         // The server names only others: the owner itself may hold it, under
         // another token.
-        None => failure.with_advice(format!(
+        (None, None) => failure.with_advice(format!(
             "Nobody else holds it: acquire it. If this owner holds it under another token, {get} \
              shows which."
         )),
     }
+}
+
+/// By whom and why a lock was broken, and who has it since.
+pub(crate) fn broken(forced: &ForcedRelease, holder: Option<&str>) -> String {
+    let ForcedRelease { released_by, release_reason, .. } = forced;
+    let since = holder.map(|holder| format!(", and {} holds it now", escaped(holder)));
+    format!(
+        "{} released it by force: {}{}",
+        escaped(released_by),
+        quoted(release_reason),
+        since.unwrap_or_default(),
+    )
+}
+
+/// Words of somebody else's, with their beginning and end.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", escaped(text).replace('"', "\\\""))
 }
 
 /// Each thing once: who in the headline, the rest below it.
@@ -295,6 +338,11 @@ mod tests {
             let (_, explanation) = failure.to_text();
             assert_eq!(explanation.contains("perhaps"), in_doubt, "{message}: {explanation}");
         }
+    }
+
+    #[test]
+    fn a_reason_cannot_end_before_its_end() {
+        assert_eq!(quoted("say \"x\"\u{202e}\\"), "\"say \\\"x\\\"\\u{202e}\\\\\"");
     }
 
     #[test]

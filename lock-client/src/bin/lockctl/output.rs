@@ -1,6 +1,7 @@
 //! What a command prints: an answer on standard output, for people or for
 //! programs, and what went wrong on standard error.
 
+mod event;
 mod lock;
 pub(crate) mod span;
 mod style;
@@ -12,6 +13,7 @@ use serde_json::Value;
 
 use crate::{args::Format, escape, failure::Failure};
 
+pub(crate) use event::{event_to_json, events_table};
 pub(crate) use lock::{card, held_table, metadata_words, seconds, stale_table, to_json};
 pub(crate) use style::Style;
 
@@ -37,9 +39,30 @@ impl Output {
             Format::Json => escape::json(&format!("{:#}\n", document())),
             Format::Table => text(Style::of(&io::stdout())),
         };
-        let mut stdout = io::stdout().lock();
-        stdout.write_all(text.as_bytes())?;
-        stdout.flush()
+        to_stdout(&text)
+    }
+
+    /// Shows people what the answer will be about. Programs get the answer alone.
+    pub(crate) fn preview(self, text: impl FnOnce(Style) -> String) -> io::Result<()> {
+        match self.format {
+            Format::Json => Ok(()),
+            Format::Table => to_stdout(&text(Style::of(&io::stdout()))),
+        }
+    }
+
+    /// Shows somebody at a terminal what this is about and asks whether to go
+    /// on: yes is what says so, and nothing else is.
+    pub(crate) fn confirm(
+        self,
+        about: impl FnOnce(Style) -> String,
+        question: &str,
+    ) -> io::Result<bool> {
+        let mut stderr = io::stderr();
+        // Standard output is for the answer, and may be a file.
+        write!(stderr, "{}\n{} [y/N] ", about(Style::of(&stderr)), escape::message(question))?;
+        let mut line = String::new();
+        io::stdin().read_line(&mut line)?;
+        Ok(is_yes(&line))
     }
 
     /// Says what went wrong, and gives the exit code for it.
@@ -79,7 +102,33 @@ impl Output {
     }
 }
 
+fn to_stdout(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
 fn to_stderr(text: &str) {
     // Nobody is left to tell when the stream is closed.
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+fn is_yes(line: &str) -> bool {
+    ["y", "yes"].iter().any(|yes| line.trim().eq_ignore_ascii_case(yes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_yes_is_one() {
+        for line in ["y\n", "Y", " yes \r\n", "YES"] {
+            assert!(is_yes(line), "{line:?}");
+        }
+        // The end of the input, too.
+        for line in ["", "\n", "n", "no", "yy", "yes please", "ja"] {
+            assert!(!is_yes(line), "{line:?}");
+        }
+    }
 }

@@ -36,6 +36,46 @@ fn a_conflict_that_says_little_is_still_one() {
 }
 
 #[test]
+fn a_lease_that_was_broken_says_by_whom_and_why() {
+    let metadata = [
+        ("resource", "plan/42"),
+        ("owner_id", "me"),
+        ("fencing_token", "7"),
+        ("released_by", "10.0.0.7"),
+        ("release_reason", "stuck since noon"),
+    ];
+    let error = read(status(Code::Aborted, reason::LOCK_NOT_HELD, &metadata));
+    assert_eq!(error.to_string(), "the server's words");
+    let forced = error.forced().expect("by force");
+    assert_eq!((&*forced.released_by, &*forced.release_reason), ("10.0.0.7", "stuck since noon"));
+    let ClientError::NotHeld(not_held) = error else { panic!("{error:?}") };
+    assert_eq!((not_held.holder, not_held.fencing_token), (None, Some(7)));
+    assert_eq!(not_held.resource, Resource::new("plan", "42"));
+}
+
+#[test]
+fn a_lease_that_is_not_held_says_no_more_than_the_server_does() {
+    let metadata = [("holder", "worker-7"), ("fencing_token", "seven")];
+    let error = read(status(Code::Aborted, reason::LOCK_NOT_HELD, &metadata));
+    assert_eq!(error.forced(), None);
+    let ClientError::NotHeld(not_held) = error else { panic!("{error:?}") };
+    assert_eq!(not_held.holder.as_deref(), Some("worker-7"));
+    assert_eq!((not_held.fencing_token, not_held.retried), (None, false));
+}
+
+#[test]
+fn what_is_free_says_so_and_whether_that_may_be_the_call_s_own_doing() {
+    let free = status(Code::NotFound, reason::LOCK_NOT_FOUND, &[("resource", "plan/42")]);
+    let error = from_refusal(Refusal::from(free), true);
+    assert_eq!(
+        (error.reason(), error.to_string()),
+        (Some("LOCK_NOT_FOUND"), "the server's words".to_owned())
+    );
+    let ClientError::NotFound { resource, retried, .. } = error else { panic!("{error:?}") };
+    assert_eq!((resource, retried), (Resource::new("plan", "42"), true));
+}
+
+#[test]
 fn what_is_not_known_keeps_its_code_reason_and_words() {
     let error = read(status(Code::PermissionDenied, "PERMISSION_DENIED", &[]));
     assert_eq!(error.reason(), Some("PERMISSION_DENIED"));

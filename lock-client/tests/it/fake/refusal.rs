@@ -35,6 +35,19 @@ pub(crate) fn not_held() -> Status {
     refusal(Code::Aborted, reason::LOCK_NOT_HELD, &metadata, None)
 }
 
+pub(crate) fn broken() -> Status {
+    let metadata = [
+        ("resource", "plan/a"),
+        ("released_by", "10.0.0.7"),
+        ("release_reason", "stuck since noon"),
+    ];
+    refusal(Code::Aborted, reason::LOCK_NOT_HELD, &metadata, None)
+}
+
+pub(crate) fn not_found() -> Status {
+    refusal(Code::NotFound, reason::LOCK_NOT_FOUND, &[("resource", "plan/a")], None)
+}
+
 pub(crate) fn invalid() -> Status {
     let mut details =
         ErrorDetails::with_error_info(reason::INVALID_REQUEST, reason::DOMAIN, HashMap::new());

@@ -7,7 +7,10 @@
 //! A batch that met a row which somebody else has locked is carried out without
 //! it: see [`Part::leave_out_locked`].
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::atomic::Ordering,
+};
 
 use sqlx::{AssertSqlSafe, Row as _, postgres::PgRow, types::Json};
 
@@ -77,6 +80,7 @@ impl PostgresStore {
                 }
             }
         }
+        self.tell_forced(what, commands, &mut outcomes).await?;
         Ok(outcomes)
     }
 
@@ -90,26 +94,24 @@ impl PostgresStore {
         acquires: &mut Part<'_, Acquire>,
         outcomes: &mut Outcomes,
     ) -> Result<(), StoreError> {
-        if acquires.is_empty() || acquires.commands.len() + releases.commands.len() < 2 {
+        let several = acquires.commands.len() + releases.commands.len() > 1;
+        if acquires.is_empty() || !several || !self.quick.load(Ordering::Relaxed) {
             return Ok(());
         }
         let query = acquires.taken(releases.released(&self.quick_sql).bind(acquires.places()));
         let rows = match self.run_for(what, query).await {
             Err(error) if error.gave_way() || error.met_a_locked_row() => return Ok(()),
+            Err(error) if error.is_not_understood() => {
+                tracing::info!(
+                    error = &error as &dyn std::error::Error,
+                    "goes on without the quick statement"
+                );
+                self.quick.store(false, Ordering::Relaxed);
+                return Ok(());
+            }
             rows => rows?,
         };
-        // The grants come in the order of the commands.
-        let mut asked = acquires.commands.iter();
-        for row in &rows {
-            let (place, done) = rows::quick(row)?;
-            outcomes[place] = match done {
-                Quick::Released { ended } => Some(Outcome::Released { ended }),
-                Quick::Granted { token, acquired_at, now } => asked
-                    .find(|(asked, ..)| *asked == place)
-                    .map(|(.., acquire)| rows::new_lock(acquire, token, acquired_at, now))
-                    .and_then(|lock| in_time(lock, false)),
-            };
-        }
+        acquires.note_quick(&rows, outcomes)?;
         acquires.retain_undecided(outcomes);
         releases.retain_undecided(outcomes);
         Ok(())
@@ -138,6 +140,10 @@ impl PostgresStore {
                 }
             }
             acquires.retain_undecided(outcomes);
+            let (stale, others) = acquires.split(|place| standing.contains_key(&place));
+            acquires = others;
+            acquires.commands.extend(self.take_over(what, stale, outcomes).await?.commands);
+            acquires.commands.sort_by_key(|(_, resource, _)| *resource);
             if acquires.is_empty() {
                 return Ok(());
             }
@@ -146,6 +152,27 @@ impl PostgresStore {
             self.check_epoch().await?;
         }
         Err(StoreError::Contended)
+    }
+
+    /// Takes what is stale: what of it is to be decided on anew. What somebody
+    /// else has locked is left out.
+    async fn take_over<'a>(
+        &'a self,
+        what: For,
+        mut stale: Part<'a, Acquire>,
+        outcomes: &mut Outcomes,
+    ) -> Result<Part<'a, Acquire>, StoreError> {
+        let Some(taken) = self.run_part(what, &mut stale, Self::take_over_query).await? else {
+            return Ok(Part::default());
+        };
+        stale.note_quick(&taken, outcomes)?;
+        stale.retain_undecided(outcomes);
+        Ok(stale)
+    }
+
+    fn take_over_query<'q>(&'q self, stale: &Part<'q, Acquire>) -> Query<'q> {
+        let query = sqlx::query(AssertSqlSafe(self.take_over_sql.as_str()));
+        stale.taken(query.bind(stale.places()))
     }
 
     fn acquire_query<'q>(&'q self, acquires: &Part<'q, Acquire>) -> Query<'q> {
@@ -181,7 +208,7 @@ impl PostgresStore {
         };
         for (place, ..) in renews.commands {
             if !standing.contains_key(&place) {
-                outcomes[place] = Some(Outcome::NotHeld { holder: None });
+                outcomes[place] = Some(Outcome::not_held(None));
             }
         }
         Ok(())
@@ -213,7 +240,7 @@ impl PostgresStore {
                     Some(lock) if is_that_of(release, lock) => continue,
                     Some(lock) if lock.is_live() => {
                         let holder = (lock.owner != release.owner).then(|| lock.owner.clone());
-                        Outcome::NotHeld { holder }
+                        Outcome::not_held(holder)
                     }
                     // Free, or stale in another's name or under another token.
                     _ => Outcome::Released { ended: false },
@@ -291,6 +318,12 @@ impl<'a, C> Part<'a, C> {
         self.commands.is_empty()
     }
 
+    /// Those for which this is so, and the others.
+    fn split(self, is_so: impl Fn(usize) -> bool) -> (Self, Self) {
+        let (so, others) = self.commands.into_iter().partition(|(place, ..)| is_so(*place));
+        (Self { commands: so }, Self { commands: others })
+    }
+
     fn retain_undecided(&mut self, outcomes: &Outcomes) {
         self.commands.retain(|(place, ..)| outcomes[*place].is_none());
     }
@@ -305,8 +338,7 @@ impl<'a, C> Part<'a, C> {
     }
 
     fn places(&self) -> Vec<i64> {
-        let place = |place: usize| i64::try_from(place).unwrap_or(i64::MAX);
-        self.commands.iter().map(|(at, ..)| place(*at)).collect()
+        self.commands.iter().map(|(at, ..)| rows::for_place(*at)).collect()
     }
 
     fn types(&self) -> Vec<&'a str> {
@@ -339,6 +371,39 @@ impl<'a> Part<'a, Acquire> {
             (!entries.is_empty()).then_some(Json(entries))
         });
         query.bind(self.types()).bind(self.ids()).bind(owners).bind(ttls).bind(metadata)
+    }
+
+    /// The command of a place. Rows mostly come in the order of the commands, and
+    /// `next` is where it would then be.
+    fn at(&self, place: usize, next: &mut usize) -> Option<&(usize, &'a Resource, &'a Acquire)> {
+        let is_it = |command: &&(usize, &Resource, &Acquire)| command.0 == place;
+        let found = self.commands.get(*next).filter(is_it);
+        *next += 1;
+        found.or_else(|| self.commands.iter().find(is_it))
+    }
+
+    /// Notes what the quick statement did, or the one that takes over.
+    fn note_quick(&self, rows: &[PgRow], outcomes: &mut Outcomes) -> Result<(), sqlx::Error> {
+        let mut next = 0;
+        for row in rows {
+            let (place, done) = rows::quick(row)?;
+            outcomes[place] = match done {
+                Quick::Released { ended } => Some(Outcome::Released { ended }),
+                Quick::Granted { token, acquired_at, now } => self
+                    .at(place, &mut next)
+                    .map(|(.., acquire)| rows::new_lock(acquire, token, acquired_at, now))
+                    .and_then(|lock| in_time(lock, false)),
+                Quick::Refused => {
+                    self.at(place, &mut next)
+                        .map(|(_, resource, _)| rows::holder(row, resource))
+                        .transpose()?
+                        // It has run out since the clock was read last.
+                        .filter(Lock::is_live)
+                        .map(|holder| Outcome::Conflict { holder })
+                }
+            };
+        }
+        Ok(())
     }
 
     /// Notes what was granted. The rows come in the order of the commands.
@@ -448,13 +513,13 @@ fn renewal(row: &PgRow, asked: &Renew) -> Result<Outcome, sqlx::Error> {
         return Ok(Outcome::Renewed(rows::lock(row)?));
     }
     let Some(expires_at) = rows::expires_at(row)? else {
-        return Ok(Outcome::NotHeld { holder: None });
+        return Ok(Outcome::not_held(None));
     };
     let lock = Lock { expires_at, ..rows::lock(row)? };
     Ok(if lock.owner == asked.owner && lock.token == asked.token {
         Outcome::Expired { expired_at: expires_at }
     } else {
         let anothers = lock.is_live() && lock.owner != asked.owner;
-        Outcome::NotHeld { holder: anothers.then_some(lock.owner) }
+        Outcome::not_held(anothers.then_some(lock.owner))
     })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 use sqlx::{
-    Decode, Postgres, Row as _, Type,
+    ColumnIndex, Decode, Postgres, Row as _, Type,
     error::BoxDynError,
     postgres::{PgRow, PgTypeInfo, PgValueRef, types::PgInterval},
     types::Json,
@@ -77,18 +77,32 @@ mod quick_at {
     pub(super) const ACQUIRED_AT: usize = 2;
     pub(super) const NOW: usize = 3;
     pub(super) const ENDED: usize = 4;
+    pub(super) const OWNER_ID: usize = 5;
+    pub(super) const RENEWED_AT: usize = 6;
+    pub(super) const EXPIRES_AT: usize = 7;
+    pub(super) const TTL: usize = 8;
+    pub(super) const METADATA: usize = 9;
 }
 
 /// What the quick statement did for a command.
 pub(super) enum Quick {
-    Granted { token: FencingToken, acquired_at: Timestamp, now: Timestamp },
-    Released { ended: bool },
+    Granted {
+        token: FencingToken,
+        acquired_at: Timestamp,
+        now: Timestamp,
+    },
+    Released {
+        ended: bool,
+    },
+    /// Another owner holds it: see [`holder`].
+    Refused,
 }
 
 /// What such a row says, and the place of its command.
 pub(super) fn quick(row: &PgRow) -> Result<(usize, Quick), sqlx::Error> {
     let done = match row.try_get(quick_at::ENDED)? {
         Some(ended) => Quick::Released { ended },
+        None if row.try_get::<Option<&str>, _>(quick_at::OWNER_ID)?.is_some() => Quick::Refused,
         None => Quick::Granted {
             token: FencingToken::stored(row.try_get(quick_at::FENCING_TOKEN)?),
             acquired_at: timestamp(row, quick_at::ACQUIRED_AT)?,
@@ -96,6 +110,27 @@ pub(super) fn quick(row: &PgRow) -> Result<(usize, Quick), sqlx::Error> {
         },
     };
     Ok((place(row, quick_at::PLACE)?, done))
+}
+
+/// The lock of this resource that such a row tells of, where the command was
+/// refused.
+pub(super) fn holder(row: &PgRow, resource: &Resource) -> Result<Lock, sqlx::Error> {
+    Ok(Lock {
+        resource: resource.clone(),
+        owner: OwnerId::stored(row.try_get(quick_at::OWNER_ID)?),
+        token: FencingToken::stored(row.try_get(quick_at::FENCING_TOKEN)?),
+        acquired_at: timestamp(row, quick_at::ACQUIRED_AT)?,
+        renewed_at: timestamp(row, quick_at::RENEWED_AT)?,
+        expires_at: timestamp(row, quick_at::EXPIRES_AT)?,
+        ttl: ttl(row, quick_at::TTL)?,
+        metadata: metadata(row, quick_at::METADATA)?,
+        now: timestamp(row, quick_at::NOW)?,
+    })
+}
+
+/// The place of a command, as a parameter.
+pub(super) fn for_place(place: usize) -> i64 {
+    i64::try_from(place).unwrap_or(i64::MAX)
 }
 
 /// The place of the command that a row answers.
@@ -160,7 +195,11 @@ fn metadata(row: &PgRow, column: usize) -> Result<Metadata, sqlx::Error> {
     Ok(Metadata::stored(entries))
 }
 
-fn timestamp(row: &PgRow, column: usize) -> Result<Timestamp, sqlx::Error> {
+/// A moment that is there.
+pub(super) fn timestamp(
+    row: &PgRow,
+    column: impl ColumnIndex<PgRow>,
+) -> Result<Timestamp, sqlx::Error> {
     row.try_get::<Moment, _>(column).map(|moment| moment.0)
 }
 

@@ -66,6 +66,8 @@ impl PostgresStore {
             acquire_sql: statements::acquire_sql(timeline),
             release_sql: statements::release_sql(),
             quick_sql: statements::quick_sql(timeline),
+            quick: true.into(),
+            take_over_sql: statements::take_over_sql(timeline),
             renew_sql: statements::renew_sql(""),
             renew_or_skip_sql: statements::renew_sql("SKIP LOCKED"),
             standing_sql: statements::standing_sql(),

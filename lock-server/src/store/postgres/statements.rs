@@ -32,11 +32,15 @@ fn token(of: &str) -> String {
 /// Takes resources: one row for each that was granted or re-entered, in the
 /// order of the commands.
 ///
-/// What another owner holds is left out first, without a write. The rest is
+/// What another owner has, live or stale, and what is one's own and stale is
+/// left out first, without a write. The rest is
 /// inserted, or updated where the row is there: the update sees the row as it
 /// is once its lock is granted, and reads the clock then. A row that another
-/// owner took meanwhile is not updated. Nothing is granted in an epoch that is
-/// not the database's.
+/// owner took meanwhile, and one that is stale, is not updated. Nothing is
+/// granted in an epoch that is not the database's.
+///
+/// An own lease that has run out between the two readings of the clock, that of
+/// the condition and that of the update, is left as it is.
 ///
 /// A new row's clock is read before the row is there to be locked. What could
 /// happen in between (the statement stalls, somebody else is granted, releases
@@ -59,7 +63,8 @@ FROM (
     WHERE NOT EXISTS (
         SELECT FROM locks h
         WHERE h.resource_type = i.resource_type AND h.resource_id = i.resource_id
-          AND h.owner_id <> i.owner_id AND h.expires_at > clock_timestamp()
+          AND (h.owner_id <> i.owner_id OR h.expires_at <= clock_timestamp())
+          AND h.expires_at IS NOT NULL
     )
     OFFSET 0
 ) g
@@ -70,25 +75,24 @@ ON CONFLICT (resource_type, resource_id) DO UPDATE SET
                CASE WHEN own THEN l.fencing_token
                     ELSE greatest(l.fencing_token + 1, excluded.fencing_token) END,
                CASE WHEN own THEN l.acquired_at ELSE now END,
-               CASE WHEN own AND l.expires_at >= until THEN l.renewed_at ELSE now END,
-               CASE WHEN own AND l.expires_at >= until THEN l.expires_at ELSE until END,
+               CASE WHEN kept THEN l.renewed_at ELSE now END,
+               CASE WHEN kept THEN l.expires_at ELSE until END,
                NULL::timestamptz,
-               CASE WHEN own AND l.expires_at >= until THEN l.ttl ELSE excluded.ttl END,
+               CASE WHEN kept THEN l.ttl ELSE excluded.ttl END,
                CASE WHEN own THEN l.reentries + 1 ELSE 0 END,
                CASE WHEN own AND excluded.metadata = '{{}}' THEN l.metadata
                     ELSE excluded.metadata END,
                least(l.sweep_at, until)
         FROM (
             SELECT c.now, c.now + excluded.ttl AS until,
-                   coalesce(l.owner_id = excluded.owner_id AND l.expires_at > c.now, false)
-                       AS own
+                   l.expires_at IS NOT NULL AS own,
+                   l.expires_at >= c.now + excluded.ttl OR l.expires_at <= c.now AS kept
             FROM (SELECT clock_timestamp() AS now OFFSET 0) c
             OFFSET 0
         ) judged
     )
-    WHERE l.owner_id = excluded.owner_id
-       OR l.expires_at IS NULL
-       OR l.expires_at <= clock_timestamp()
+    WHERE l.expires_at IS NULL
+       OR (l.owner_id = excluded.owner_id AND l.expires_at > clock_timestamp())
 RETURNING l.resource_type, l.resource_id, l.fencing_token, l.acquired_at,
     clock_timestamp() AS now, {GRANTED_BEFORE},
     1 / (CASE WHEN l.reentries = 0
@@ -177,8 +181,9 @@ const RELEASES: &str = "unnest($1::int8[], $2::text[], $3::text[], $4::text[], $
 /// of one commit and of one look-up by key for each: a row for each that was
 /// done, of its place and what [`Quick`](super::rows::Quick) reads.
 ///
-/// What is held, by whomever, and what has no row yet is left to the acquire
-/// statement: to find that out costs no lock and no write. The moment of a grant
+/// What another owner holds is told with its holder, as it was when the statement
+/// began; what the caller itself holds, what is stale and what has no row yet is
+/// left to other statements. To find that out costs no lock and no write. The moment of a grant
 /// is read anew when the row has changed while it was waited for; when it has
 /// not, nothing has happened to it since, and the lease is a little shorter.
 ///
@@ -215,17 +220,72 @@ WITH granted AS (
         OFFSET 0
     ) a
     WHERE l.resource_type = a.resource_type AND l.resource_id = a.resource_id
-      AND (l.expires_at IS NULL OR l.expires_at <= clock_timestamp())
+      AND l.expires_at IS NULL
     RETURNING a.place, l.fencing_token, l.acquired_at, clock_timestamp() AS now
 ), freed AS ({release_sql})
-SELECT place, fencing_token, acquired_at, now, NULL::bool FROM granted
+SELECT place, fencing_token, acquired_at, now, NULL::bool, {NO_HOLDER} FROM granted
 UNION ALL
-SELECT place, NULL, NULL, NULL, ended FROM freed
+SELECT place, NULL, NULL, NULL, ended, {NO_HOLDER} FROM freed
+UNION ALL
+SELECT i.place, l.fencing_token, l.acquired_at, clock_timestamp(), NULL,
+       l.owner_id, l.renewed_at, l.expires_at, l.ttl, l.metadata
+FROM unnest($6::int8[], $7::text[], $8::text[], $9::text[])
+    AS i (place, resource_type, resource_id, owner_id)
+JOIN locks l ON l.resource_type = i.resource_type AND l.resource_id = i.resource_id
+WHERE i.place NOT IN (SELECT place FROM granted)
+  AND l.owner_id <> i.owner_id AND l.expires_at > clock_timestamp()
 ",
         token = token("g"),
         is_that_of_epoch = timeline.is_that_of_epoch(),
     )
 }
+
+/// Takes what is stale, and writes down from whom: a row for each, as the quick
+/// statement's, in the order of the commands.
+pub(super) fn take_over_sql(timeline: epoch::Timeline) -> String {
+    format!(
+        r"
+WITH stale AS MATERIALIZED (
+    SELECT k.*, c.now, e.token_floor, e.epoch
+    FROM (SELECT * FROM fencing_epoch e WHERE {is_that_of_epoch} OFFSET 0) e,
+    LATERAL (
+        SELECT i.place, i.owner_id AS taker, i.metadata AS new_metadata,
+               i.ttl_micros * interval '1 microsecond' AS new_ttl,
+               l.resource_type, l.resource_id, l.owner_id, l.fencing_token, l.expires_at
+        FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::int8[], $6::jsonb[])
+            AS i (place, resource_type, resource_id, owner_id, ttl_micros, metadata)
+        JOIN locks l ON l.resource_type = i.resource_type AND l.resource_id = i.resource_id
+        FOR UPDATE OF l
+    ) k
+    CROSS JOIN LATERAL (SELECT clock_timestamp() AS now, k.place OFFSET 0) c
+    WHERE k.expires_at <= c.now
+), granted AS (
+    UPDATE locks l
+    SET owner_id = s.taker, fencing_token = greatest(l.fencing_token + 1, {token}),
+        acquired_at = s.now, renewed_at = s.now, expires_at = s.now + s.new_ttl,
+        ttl = s.new_ttl, reentries = 0, metadata = coalesce(s.new_metadata, '{{}}'),
+        sweep_at = least(l.sweep_at, s.now + s.new_ttl)
+    FROM stale s
+    WHERE l.resource_type = s.resource_type AND l.resource_id = s.resource_id
+    RETURNING s.place, l.fencing_token, l.acquired_at, clock_timestamp() AS now,
+              l.resource_type, l.resource_id, l.owner_id,
+              s.owner_id AS last_owner, s.fencing_token AS last_token
+), noted AS (
+    INSERT INTO lock_events (event_time, kind, resource_type, resource_id, owner_id,
+                             fencing_token, actor)
+    SELECT acquired_at, 'TAKEN_OVER', resource_type, resource_id, last_owner, last_token, owner_id
+    FROM granted
+)
+SELECT place, fencing_token, acquired_at, now, NULL::bool, {NO_HOLDER} FROM granted
+",
+        token = token("s"),
+        is_that_of_epoch = timeline.is_that_of_epoch(),
+    )
+}
+
+/// Where a row tells of no holder.
+const NO_HOLDER: &str =
+    "NULL::text, NULL::timestamptz, NULL::timestamptz, NULL::interval, NULL::jsonb";
 
 /// How resources stand: a row for each that is held or stale.
 pub(super) fn standing_sql() -> String {

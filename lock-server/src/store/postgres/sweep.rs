@@ -1,11 +1,11 @@
 //! Freeing many locks at once, in bounded steps. Several servers may do it at
 //! the same time: rows that another one works on are left out.
 
-use sqlx::Row as _;
+use sqlx::{AssertSqlSafe, Row as _};
 
 use super::{PostgresStore, StoreError, rows};
 use crate::{
-    domain::{OwnerId, ResourceType, Span, StaleFilter},
+    domain::{OwnerId, Purge, ResourceType, Span},
     store::Freed,
 };
 
@@ -14,7 +14,8 @@ use crate::{
 // finds is then judged by what it is about.
 
 /// Frees stale locks. A lock that was stale by the clock from before its row
-/// was locked is stale still: nobody else can have changed it since.
+/// was locked is stale still: nobody else can have changed it since. The first
+/// step of a run writes its event, the others add to it.
 const PURGE: &str = "
     WITH clock AS MATERIALIZED (
         SELECT clock_timestamp() - $2 * interval '1 microsecond' AS before
@@ -33,8 +34,24 @@ const PURGE: &str = "
         FROM stale s
         WHERE l.resource_type = s.resource_type AND l.resource_id = s.resource_id
         RETURNING 1
+    ), total AS MATERIALIZED (
+        SELECT count(*) AS purged FROM freed
+    ), ";
+
+/// How the first step of a purge writes its event, and the others add to it. Not
+/// both in one statement: not every database changes a table twice in one.
+const NOTE: &str = "noted AS (
+        INSERT INTO lock_events (kind, actor, reason, count)
+        SELECT 'PURGED', $4, $5, purged FROM total WHERE purged > 0
+        RETURNING event_id
     )
-    SELECT count(*) AS purged FROM freed";
+    SELECT purged, (SELECT event_id FROM noted) AS event FROM total";
+const ADD: &str = "noted AS (
+        UPDATE lock_events SET count = count + purged
+        FROM total
+        WHERE event_id = $4
+    )
+    SELECT purged, $4 AS event FROM total";
 
 /// Frees what an owner holds.
 const RELEASE_OWNER: &str = "
@@ -106,16 +123,20 @@ const PRUNE: &str = "
     SELECT count(*) AS pruned FROM deleted";
 
 impl PostgresStore {
-    pub(super) async fn free_stale(
-        &self,
-        filter: &StaleFilter,
-        most: u32,
-    ) -> Result<u64, StoreError> {
-        let query = sqlx::query(PURGE)
-            .bind(filter.kind.as_ref().map(ResourceType::as_str))
-            .bind(rows::ago(filter.older_than))
+    pub(super) async fn free_stale(&self, purge: &mut Purge, most: u32) -> Result<u64, StoreError> {
+        let sql = format!("{PURGE}{}", if purge.event.is_some() { ADD } else { NOTE });
+        let query = sqlx::query(AssertSqlSafe(sql))
+            .bind(purge.filter.kind.as_ref().map(ResourceType::as_str))
+            .bind(rows::ago(purge.filter.older_than))
             .bind(i64::from(most));
+        let query = match purge.event {
+            Some(event) => query.bind(event),
+            None => query.bind(purge.actor.as_str()).bind(purge.reason()),
+        };
         let found = self.run(query).await?;
+        if let Some(row) = found.first() {
+            purge.event = row.try_get("event")?;
+        }
         count(found.first(), "purged")
     }
 

@@ -9,6 +9,7 @@ use rusqlite::{
 
 use super::{
     SqliteStore, StoreError,
+    events::{self, Stale},
     rows::{self, NOW, STANDING},
 };
 use crate::domain::{Change, Command, Outcome, Resource, Row, Timestamp, decide};
@@ -87,7 +88,19 @@ fn apply(writer: &mut Connection, commands: &[Command]) -> rusqlite::Result<Vec<
         let resource = command.resource();
         let (place, row) = table.read(resource)?.unzip();
         let standing = place.zip(row.as_ref().map(|row: &Row| row.token));
-        let decision = decide(command, row, now, floor);
+        let stale = row.as_ref().filter(|row| row.is_stale(now)).map(Stale::of);
+        let mut decision = decide(command, row, now, floor);
+        match (&decision.outcome, stale) {
+            (Outcome::Granted { lock, .. }, Some(stale)) => {
+                events::note_taken_over(&transaction, now, lock, &stale)?;
+            }
+            (Outcome::NotHeld { holder, .. }, _) => {
+                let holder = holder.clone();
+                let forced = events::forced(&transaction, command)?.map(Box::new);
+                decision.outcome = Outcome::NotHeld { holder, forced };
+            }
+            _ => {}
+        }
         match (decision.change, standing) {
             (Change::Put(row), None) => table.insert(resource, &row)?,
             (Change::Put(row), Some((place, token))) if row.token == token => {

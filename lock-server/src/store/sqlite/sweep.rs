@@ -7,10 +7,11 @@ use rusqlite::Connection;
 use super::{
     SqliteStore, StoreError,
     apply::{begin, clock},
+    events,
     rows::NOW,
 };
 use crate::{
-    domain::{OwnerId, ResourceType, Span, StaleFilter},
+    domain::{OwnerId, Purge, ResourceType, Span},
     store::Freed,
 };
 
@@ -73,17 +74,21 @@ struct Look {
 }
 
 impl SqliteStore {
-    pub(super) async fn free_stale(
-        &self,
-        filter: &StaleFilter,
-        most: u32,
-    ) -> Result<u64, StoreError> {
-        let kind = filter.kind.as_ref().map(ResourceType::as_str).map(str::to_owned);
-        let older_than = filter.older_than.micros();
-        let purge = move |writer: &mut Connection| {
-            writer.prepare_cached(&PURGE)?.execute((kind, older_than, most))
+    pub(super) async fn free_stale(&self, purge: &mut Purge, most: u32) -> Result<u64, StoreError> {
+        let asked = purge.clone();
+        let kind = asked.filter.kind.as_ref().map(ResourceType::as_str).map(str::to_owned);
+        let older_than = asked.filter.older_than.micros();
+        let step = move |writer: &mut Connection| {
+            let transaction = begin(writer)?;
+            let purged = transaction.prepare_cached(&PURGE)?.execute((kind, older_than, most))?;
+            let purged = purged as u64;
+            let event = events::note_purge(&transaction, &asked, purged)?;
+            transaction.commit()?;
+            Ok((purged, event))
         };
-        Ok(self.writer.run(purge).await? as u64)
+        let (purged, event) = self.writer.run(step).await?;
+        purge.event = event;
+        Ok(purged)
     }
 
     pub(super) async fn free_locks_of(

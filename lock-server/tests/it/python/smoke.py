@@ -22,6 +22,8 @@ def lists_what_it_serves(api: LockApi) -> None:
         missing = {"lock.v1.LockService", "grpc.health.v1.Health", reflection}
         missing -= api.services(version)
         assert not missing, f"reflection {version} does not list {missing}"
+    missing = {"ForceRelease", "ListEvents"} - set(api.service.methods_by_name)
+    assert not missing, f"reflection does not tell of the methods {missing}"
     for detail in ("ErrorInfo", "BadRequest", "RetryInfo", "QuotaFailure", "ResourceInfo"):
         api.pool.FindMessageTypeByName(f"google.rpc.{detail}")
 
@@ -84,6 +86,29 @@ def lists_and_releases(api: LockApi, lock) -> None:
     assert api.call("ListStale").total_count == 0
 
 
+def breaks_a_hold(api: LockApi) -> None:
+    lock = api.call("Acquire", resource=PLAN, owner_id="carol").lock
+    seen = {"resource": PLAN, "fencing_token": lock.fencing_token}
+    broken = api.call("ForceRelease", reason="stuck 🔒", **seen).lock
+    assert (broken.owner_id, broken.fencing_token) == ("carol", lock.fencing_token), broken
+
+    code, details = refused(api, "Renew", owner_id="carol", **seen)
+    assert code == grpc.StatusCode.ABORTED, code
+    told = details["ErrorInfo"].metadata
+    assert details["ErrorInfo"].reason == "LOCK_NOT_HELD", details
+    assert (told["released_by"], told["release_reason"]) == ("127.0.0.1", "stuck 🔒"), told
+
+    code, details = refused(api, "ForceRelease", reason="once more", **seen)
+    assert code == grpc.StatusCode.NOT_FOUND, code
+    kinds = api.pool.FindEnumTypeByName("lock.v1.AuditEventKind").values_by_number
+    events = api.call("ListEvents", resource=PLAN).events
+    found = [(kinds[event.kind].name, event.owner_id, event.reason) for event in events]
+    assert found == [
+        ("AUDIT_EVENT_KIND_FORCE_RELEASE_REFUSED", "", "once more"),
+        ("AUDIT_EVENT_KIND_FORCE_RELEASED", "carol", "stuck 🔒"),
+    ], found
+
+
 def reads_the_largest_errors(api: LockApi) -> None:
     resource = {"type": "t" * 63, "id": "🔒" * 128}
     owner, metadata = "🔑" * 64, {f"k{number:03}": "🔒" * 15 for number in range(16)}
@@ -125,6 +150,7 @@ def main() -> None:
         lock = acquires_twice(api)
         renews_and_keeps_alive(api, lock)
         lists_and_releases(api, lock)
+        breaks_a_hold(api)
         reads_the_largest_errors(api)
         is_healthy(channel)
     print("all is well")

@@ -9,8 +9,8 @@ use tonic::{Code, Status};
 use tonic_types::pb;
 
 use crate::support::{
-    Locks, OpenSession, acquire, failure, lease, lock_of, on_each_store, refusal, release, renew,
-    resource, span, take, unary, until_stale, wrong,
+    Locks, OpenSession, acquire, failure, force, lease, lock_of, on_each_store, refusal, release,
+    renew, resource, span, take, unary, until_stale, wrong,
 };
 
 /// The text without how long a lease has left: the next call finds less.
@@ -91,6 +91,22 @@ async fn what_the_lock_says_no_to_is_told_as_by_a_call() {
         until_stale(&locks, "a/b").await;
         let status = fails(&locks, &mut session, engine, Asked::Renew(renew(&short))).await;
         failure(&status, Code::Aborted, "LOCK_EXPIRED");
+
+        let stuck = take(&locks, "plan/stuck", "alice").await;
+        locks.force_release(force(&stuck, "stuck since noon")).await.unwrap();
+        take(&locks, "plan/stuck", "bob").await;
+        let give_back = wire::ReleaseRequest {
+            fencing_token: Some(stuck.fencing_token),
+            ..release("plan/stuck", "alice")
+        };
+        for lost in [Asked::Renew(renew(&stuck)), Asked::Release(give_back)] {
+            let status = fails(&locks, &mut session, engine, lost).await;
+            let details = failure(&status, Code::Aborted, "LOCK_NOT_HELD");
+            let metadata = &details.error_info().unwrap().metadata;
+            assert_eq!(metadata["released_by"], "127.0.0.1", "{engine}");
+            assert_eq!(metadata["release_reason"], "stuck since noon", "{engine}");
+            assert_eq!(metadata["holder"], "bob", "{engine}");
+        }
     })
     .await;
 }

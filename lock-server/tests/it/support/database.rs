@@ -1,7 +1,8 @@
-//! Postgres beside the server: behind a proxy, and looked at with plain SQL.
+//! The database beside the server: behind a proxy, and looked at with plain SQL.
 
-use service_kit::testing::{TcpProxy, postgres};
-use sqlx::{Connection as _, PgConnection};
+use service_kit::testing::{TcpProxy, TestDatabase, postgres};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
+use tempfile::TempDir;
 
 /// A database that a test can take away.
 pub(crate) struct Proxied {
@@ -36,4 +37,47 @@ pub(crate) async fn rows(url: &str, prefix: &str) -> i64 {
         .fetch_one(&mut connection)
         .await
         .unwrap()
+}
+
+/// A database whose tables a test changes, to make time pass there.
+pub(crate) enum Tables {
+    Sqlite(TempDir),
+    Postgres(TestDatabase),
+}
+
+impl Tables {
+    /// A new database of each engine.
+    pub(crate) async fn on_each_store() -> [Self; 2] {
+        [Self::Sqlite(tempfile::tempdir().unwrap()), Self::Postgres(postgres::database().await)]
+    }
+
+    pub(crate) fn engine(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "sqlite",
+            Self::Postgres(_) => "postgres",
+        }
+    }
+
+    /// What `--database-url` takes.
+    pub(crate) fn url(&self) -> String {
+        match self {
+            Self::Sqlite(folder) => format!("sqlite://{}/locks.db", folder.path().display()),
+            Self::Postgres(database) => database.url().to_owned(),
+        }
+    }
+
+    /// Runs one of two statements that mean the same: how many rows it changed.
+    pub(crate) async fn run(&self, sqlite: &str, postgres: &str) -> u64 {
+        let sql = |sql: &str| sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        match self {
+            Self::Sqlite(_) => {
+                let mut connection = SqliteConnection::connect(&self.url()).await.unwrap();
+                sql(sqlite).execute(&mut connection).await.unwrap().rows_affected()
+            }
+            Self::Postgres(_) => {
+                let mut connection = PgConnection::connect(&self.url()).await.unwrap();
+                sql(postgres).execute(&mut connection).await.unwrap().rows_affected()
+            }
+        }
+    }
 }

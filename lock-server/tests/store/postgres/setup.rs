@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use lock_server::store::{
-    Migrate, OpenError, StoreError, StoreOptions, open, postgres::pooler::Pooler,
+use lock_server::{
+    domain::Outcome,
+    store::{Migrate, OpenError, StoreError, StoreOptions, open, postgres::pooler::Pooler},
 };
 use service_kit::testing::{PostgresServer, TcpProxy, postgres};
 
@@ -33,6 +34,33 @@ async fn many_may_migrate_at_once() {
         .collect();
     for opened in opening {
         opened.await.unwrap().unwrap();
+    }
+}
+
+/// Through a view there is no `ctid`, as there is none in other databases that
+/// speak Postgres' protocol.
+#[tokio::test]
+async fn works_where_there_is_no_ctid() {
+    let kit = Kit::postgres().await;
+    kit.sql("ALTER TABLE locks RENAME TO locks_kept; CREATE VIEW locks AS TABLE locks_kept").await;
+    for _ in 0..2 {
+        let batch = ["a", "b", "c"].map(|id| acquire(&resource(id), "me", MINUTE));
+        for outcome in kit.store.apply_now(&batch).await.unwrap() {
+            assert!(matches!(outcome, Some(Outcome::Granted { reentrant: false, .. })));
+        }
+        let mixed = [
+            release(&resource("a"), "me", None),
+            acquire(&resource("b"), "you", MINUTE),
+            acquire(&resource("d"), "you", MINUTE),
+            release(&resource("c"), "me", None),
+        ];
+        let outcomes = kit.store.apply_now(&mixed).await.unwrap();
+        let released = Some(Outcome::Released { ended: true });
+        assert_eq!((&outcomes[0], &outcomes[3]), (&released, &released));
+        assert!(matches!(outcomes[1], Some(Outcome::Conflict { .. })), "{outcomes:?}");
+        assert!(matches!(outcomes[2], Some(Outcome::Granted { .. })), "{outcomes:?}");
+        let rest = [release(&resource("b"), "me", None), release(&resource("d"), "you", None)];
+        assert_eq!(kit.store.apply_now(&rest).await.unwrap(), [released.clone(), released]);
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) async fn each_command_has_its_outcome(kit: Kit) {
     assert!(matches!(&outcomes[1], Outcome::Renewed(lock) if lock.resource == c));
     assert_eq!(outcomes[2], Outcome::Released { ended: false });
     assert!(matches!(&outcomes[3], Outcome::Granted { lock, .. } if lock.resource == a));
-    assert_eq!(outcomes[4], Outcome::NotHeld { holder: Some(owner("you")) });
+    assert_eq!(outcomes[4], Outcome::not_held(Some(owner("you"))));
 }
 
 pub(crate) async fn commands_for_one_resource_take_turns(kit: Kit) {
@@ -55,7 +55,7 @@ pub(crate) async fn commands_for_one_resource_take_turns(kit: Kit) {
     assert!(
         matches!(&outcomes[4], Outcome::Granted { lock, reentrant: false } if lock.token > mine.token)
     );
-    assert_eq!(outcomes[5], Outcome::NotHeld { holder: Some(owner("you")) });
+    assert_eq!(outcomes[5], Outcome::not_held(Some(owner("you"))));
     assert_eq!(outcomes[6], Outcome::Released { ended: true });
     assert_eq!(outcomes[7], Outcome::Released { ended: false });
 }
@@ -119,8 +119,8 @@ pub(crate) async fn one_resource_under_many_tokens(kit: Kit) {
     for (place, outcome) in outcomes.iter().enumerate() {
         match place {
             700 => assert!(matches!(outcome, Outcome::Renewed(lock) if lock.token == held.token)),
-            900 => assert_eq!(*outcome, Outcome::NotHeld { holder: Some(owner("me")) }),
-            _ => assert_eq!(*outcome, Outcome::NotHeld { holder: None }),
+            900 => assert_eq!(*outcome, Outcome::not_held(Some(owner("me")))),
+            _ => assert_eq!(*outcome, Outcome::not_held(None)),
         }
     }
 }

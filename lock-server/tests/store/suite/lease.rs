@@ -38,15 +38,15 @@ pub(crate) async fn never_brings_a_lease_back(kit: Kit) {
     // Once somebody else was granted, it is not the caller's last grant any more.
     kit.grant(&plan, "you", MINUTE).await;
     let outcome = kit.apply(renew(&plan, "me", held.token, None)).await;
-    assert_eq!(outcome, Outcome::NotHeld { holder: Some(owner("you")) });
+    assert_eq!(outcome, Outcome::not_held(Some(owner("you"))));
     kit.age(&plan, 1).await;
     let outcome = kit.apply(renew(&plan, "me", held.token, None)).await;
-    assert_eq!(outcome, Outcome::NotHeld { holder: None }, "a stale lock has no holder");
+    assert_eq!(outcome, Outcome::not_held(None), "a stale lock has no holder");
 }
 
 pub(crate) async fn tells_why_it_does_not_renew(kit: Kit) {
     let plan = resource("42");
-    let not_held = Outcome::NotHeld { holder: None };
+    let not_held = Outcome::not_held(None);
     assert_eq!(kit.apply(renew(&plan, "me", token(1), None)).await, not_held, "never there");
     let held = kit.grant(&plan, "me", MINUTE).await;
     let wrong = kit.apply(renew(&plan, "me", beside(held.token), None)).await;
@@ -54,7 +54,7 @@ pub(crate) async fn tells_why_it_does_not_renew(kit: Kit) {
     let beyond = kit.apply(renew(&plan, "me", token(u64::MAX), None)).await;
     assert_eq!(beyond, not_held, "a token that no table holds");
     let others = kit.apply(renew(&plan, "you", held.token, None)).await;
-    assert_eq!(others, Outcome::NotHeld { holder: Some(owner("me")) });
+    assert_eq!(others, Outcome::not_held(Some(owner("me"))));
     kit.apply(release(&plan, "me", None)).await;
     let released = kit.apply(renew(&plan, "me", held.token, None)).await;
     assert_eq!(released, not_held, "released");
@@ -80,10 +80,10 @@ pub(crate) async fn releases_only_ones_own(kit: Kit) {
     let held = kit.grant(&plan, "me", MINUTE).await;
     for token in [None, Some(held.token), Some(beside(held.token))] {
         let others = kit.apply(release(&plan, "you", token)).await;
-        assert_eq!(others, Outcome::NotHeld { holder: Some(owner("me")) });
+        assert_eq!(others, Outcome::not_held(Some(owner("me"))));
     }
     let wrong = kit.apply(release(&plan, "me", Some(beside(held.token)))).await;
-    assert_eq!(wrong, Outcome::NotHeld { holder: None });
+    assert_eq!(wrong, Outcome::not_held(None));
     assert!(kit.get(&plan).await.unwrap().is_live());
 }
 

@@ -14,10 +14,10 @@ pub(crate) async fn purges_stale_locks_only(kit: Kit) {
     kit.grant(&live, "me", MINUTE).await;
     let old = kit.grant(&stale, "me", MINUTE).await;
     kit.age(&stale, 1).await;
-    assert_eq!(kit.store.purge(&StaleFilter::default(), 100).await.unwrap(), 1);
+    assert_eq!(kit.purge(&StaleFilter::default(), 100).await, 1);
     assert_eq!(kit.get(&stale).await, None);
     assert!(kit.get(&live).await.unwrap().is_live());
-    assert_eq!(kit.store.purge(&StaleFilter::default(), 100).await.unwrap(), 0);
+    assert_eq!(kit.purge(&StaleFilter::default(), 100).await, 0);
     assert!(kit.grant(&stale, "you", MINUTE).await.token > old.token);
 }
 
@@ -33,10 +33,10 @@ pub(crate) async fn purges_what_matches_in_steps(kit: Kit) {
         kind: Some(ResourceType::parse("plan").unwrap()),
         older_than: Span::from_micros(50_000_000),
     };
-    assert_eq!(kit.store.purge(&plans, 3).await.unwrap(), 3);
-    assert_eq!(kit.store.purge(&plans, 3).await.unwrap(), 2);
+    assert_eq!(kit.purge(&plans, 3).await, 3);
+    assert_eq!(kit.purge(&plans, 3).await, 2);
     let older = StaleFilter { kind: None, older_than: HOUR };
-    assert_eq!(kit.store.purge(&older, 3).await.unwrap(), 0);
+    assert_eq!(kit.purge(&older, 3).await, 0);
     assert!(kit.get(&resource_of("build", "x")).await.is_some());
 }
 

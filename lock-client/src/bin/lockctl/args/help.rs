@@ -17,8 +17,12 @@ Examples:
     lockctl list --type plan
     lockctl stale --older-than 5m --output json
 
+  Break a lock whose holder hangs, and see what was broken of late:
+    lockctl force-release plan/42 --token 1763690400000000 --reason \"hangs since noon\"
+    lockctl events --since 2h
+
 A resource is written TYPE/ID, such as plan/42; the id may hold slashes of its
-own. Spans are written 500ms, 30s, 5m or 1h.
+own. Spans are written 500ms, 30s, 5m or 1h, times 2026-01-02T15:04:05Z.
 
 With --output json each command prints one JSON document whose fields are named
 as in lock/v1/lock.proto: times in RFC 3339, spans in seconds (\"12.300s\"),
@@ -27,6 +31,10 @@ answer and may have done what the last one found done. Errors go to standard
 error as {\"error\": {\"reason\": …, \"message\": …, \"metadata\": {…}}}, and what went
 wrong beside the work of `run` as {\"warning\": {…}} with the same fields. What
 cannot be seen in an id is shown as \\u{…} in tables, and escaped in JSON.";
+
+/// The token is required: see [`super::ForceReleaseArgs`].
+pub(super) const FORCE_RELEASE_USAGE: &str =
+    "lockctl force-release [OPTIONS] --token <TOKEN> --reason <TEXT> <TYPE/ID>";
 
 /// What `lockctl run --help` says.
 pub(super) const RUN: &str = "\
@@ -53,8 +61,9 @@ If the lease cannot be renewed, the whole group gets TERM shortly before the
 lease can be somebody else's (a sixth of the lease before, between 100 ms and
 5 s) and KILL while it still cannot. If the server says that the lease is gone,
 the group gets TERM at once and KILL 200 ms later. Either way lockctl ends with
-76. A suspended command (Ctrl-Z) suspends lockctl, and the lease runs on: if it
-has run out by the time of `fg`, the command ends without running another line.
+76, and says who broke the lock and why if somebody did (lockctl force-release).
+A suspended command (Ctrl-Z) suspends lockctl, and the lease runs on: if it has
+run out by the time of `fg`, the command ends without running another line.
 
 Each run has an owner of its own unless --owner names one; LOCKCTL_OWNER, which
 other commands read, does not count. If that owner holds the lock already, in

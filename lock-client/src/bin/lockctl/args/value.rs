@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use clap::builder::{RangedU64ValueParser, TypedValueParser};
+use lock_client::Timestamp;
 
 /// A span above zero.
 pub(super) fn span(text: &str) -> Result<Duration, String> {
@@ -17,6 +18,19 @@ pub(super) fn span(text: &str) -> Result<Duration, String> {
 pub(super) fn span_or_zero(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .map_err(|error| format!("{error}: write a span as 500ms, 30s, 5m or 1h"))
+}
+
+/// A moment. The library would take one without a zone for UTC, and whoever
+/// wrote it may have meant another.
+pub(super) fn time(text: &str) -> Result<Timestamp, String> {
+    let offset = text.len().checked_sub("+00:00".len()).and_then(|start| text.get(start..));
+    let zoned = text.ends_with(['Z', 'z'])
+        || text.contains(['T', 't', ' '])
+            && offset.is_some_and(|offset| offset.starts_with(['+', '-']));
+    text.parse().ok().filter(|_| zoned).ok_or_else(|| {
+        "write a time with its zone, as 2026-01-02T15:04:05Z or 2026-01-02T16:04:05+01:00"
+            .to_owned()
+    })
 }
 
 /// One entry of metadata.
@@ -48,6 +62,28 @@ mod tests {
         assert!(span("0s").unwrap_err().contains("above zero"));
         for text in ["", "30", "soon", "-5s"] {
             assert!(span(text).unwrap_err().contains("30s"), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn times_are_written_with_their_zone() {
+        let moment = Timestamp { seconds: 1_767_366_245, nanos: 0 };
+        for text in ["2026-01-02T15:04:05Z", "2026-01-02T16:04:05+01:00", "2026-01-02 15:04:05Z"] {
+            assert_eq!(time(text), Ok(moment), "{text:?}");
+        }
+        assert_eq!(time("2026-01-02T15:04:05.5Z"), Ok(Timestamp { nanos: 500_000_000, ..moment }));
+        for text in [
+            "",
+            "now",
+            "2h",
+            "2026-01-02",
+            "2026-01-02T15:04:05",
+            "2026-13-02T15:04:05Z",
+            "2026-01-02T25:04:05Z",
+            "1767366245",
+            "２026-01-02T15:04:05Z",
+        ] {
+            assert!(time(text).unwrap_err().contains("2026-01-02T15:04:05Z"), "{text:?}");
         }
     }
 

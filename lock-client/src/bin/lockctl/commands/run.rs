@@ -36,7 +36,7 @@ use crate::{
     args::{Global, RunArgs},
     escape::escaped,
     exit,
-    failure::Failure,
+    failure::{Failure, broken},
     output::Output,
 };
 
@@ -196,9 +196,11 @@ async fn kill(group: &Group) -> bool {
 
 fn lost(guard: &LockGuard, loss: &Loss, gone: bool) -> Failure {
     let resource = guard.resource().to_string();
+    // The server shortens what it quotes, and a reason may be longer.
+    let broken = loss.forced.as_deref().map(|forced| broken(forced, loss.holder.as_deref()));
     let message = format!(
         "the lease of {resource} is lost: {}; {}",
-        loss.message,
+        broken.as_ref().unwrap_or(&loss.message),
         match gone {
             true => "the command was ended",
             false => "the command could not be ended, as a process of another user cannot",
@@ -209,6 +211,7 @@ fn lost(guard: &LockGuard, loss: &Loss, gone: bool) -> Failure {
         .with("resource", resource)
         .with("owner_id", guard.owner_id())
         .with("fencing_token", guard.fencing_token().to_string())
+        .with_forced(loss.forced.as_deref())
         .with_advice("Check what the command has done so far before running it again.");
     match &loss.holder {
         Some(holder) => failure.with("holder", holder),

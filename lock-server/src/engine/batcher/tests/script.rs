@@ -5,8 +5,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     domain::{
-        Acquire, Command, FencingToken, ListFilter, Lock, LockPage, Metadata, Outcome, OwnerId,
-        Release, Renew, Resource, ResourceType, Span, StaleFilter, StalePage, Timestamp,
+        Acquire, Command, EventFilter, EventPage, FencingToken, ForceRelease, Forced, ListFilter,
+        Lock, LockPage, Metadata, Outcome, OwnerId, Purge, Release, Renew, Resource, ResourceType,
+        Span, StaleFilter, StalePage, Timestamp,
     },
     store::{Batching, Freed, Store, StoreError},
 };
@@ -44,7 +45,7 @@ pub(super) fn name_of(command: &Command) -> &str {
 
 /// What the store says became of a command: its name.
 pub(super) fn outcome_of(command: &Command) -> Outcome {
-    Outcome::NotHeld { holder: Some(OwnerId::parse(name_of(command)).unwrap()) }
+    Outcome::not_held(Some(OwnerId::parse(name_of(command)).unwrap()))
 }
 
 /// A call to the store, which waits for what the test says.
@@ -159,7 +160,24 @@ impl Store for Scripted {
         unreachable!("a batcher does not ask for this")
     }
 
-    async fn purge(&self, _: &StaleFilter, _: u32) -> Result<u64, StoreError> {
+    async fn purge(&self, _: &mut Purge, _: u32) -> Result<u64, StoreError> {
+        unreachable!("a batcher does not ask for this")
+    }
+
+    async fn force_release(&self, _: &ForceRelease) -> Result<Forced, StoreError> {
+        unreachable!("a batcher does not ask for this")
+    }
+
+    async fn events(
+        &self,
+        _: &EventFilter,
+        _: Option<(Timestamp, i64)>,
+        _: u32,
+    ) -> Result<EventPage, StoreError> {
+        unreachable!("a batcher does not ask for this")
+    }
+
+    async fn forget_events(&self, _: Span, _: u32) -> Result<u64, StoreError> {
         unreachable!("a batcher does not ask for this")
     }
 

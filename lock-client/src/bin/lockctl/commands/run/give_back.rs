@@ -5,14 +5,18 @@
 
 use std::pin::pin;
 
-use lock_client::{ClientError, LockGuard, Released};
+use lock_client::{ClientError, ForcedRelease, LockGuard, Released};
 use tokio::time::timeout;
 
 use super::{
     FAREWELL,
     signals::{Signals, asked_to_end},
 };
-use crate::{escape::escaped, failure::Failure, output::Output};
+use crate::{
+    escape::{escaped, shell_word},
+    failure::{Failure, broken},
+    output::Output,
+};
 
 /// Gives the lock back. Who asks to end meanwhile is not kept waiting for a
 /// server that does not answer.
@@ -35,7 +39,10 @@ pub(super) async fn give_back(guard: LockGuard, signals: &mut Signals, output: O
         Ok(Released::AlreadyFree) => output.warning(&lock.free_before()),
         // An attempt without an answer may have done what the last found done.
         Ok(_) => {}
-        Err(error) => output.warning(&lock.not_given_back(error)),
+        Err(error) => output.warning(&match error.forced() {
+            Some(forced) => lock.broken_before(forced),
+            None => lock.not_given_back(error),
+        }),
     }
 }
 
@@ -74,9 +81,18 @@ impl Named {
     }
 
     fn free_before(&self) -> Failure {
-        let message = "was no longer held when it was given back: somebody else released it, or \
-                       the lease ran out just now";
-        self.warning("FREE_BEFORE", message)
+        let events = format!("`lockctl events {}`", shell_word(&self.resource));
+        let message = format!(
+            "was no longer held when it was given back: somebody else released it, by force if \
+             {events} says so, or the lease ran out just now"
+        );
+        self.warning("FREE_BEFORE", &message)
+    }
+
+    fn broken_before(&self, forced: &ForcedRelease) -> Failure {
+        let message =
+            format!("was no longer held when it was given back: {}", broken(forced, None));
+        self.warning(proto::reason::LOCK_NOT_HELD, &message).with_forced(Some(forced))
     }
 
     fn not_given_back(&self, error: ClientError) -> Failure {

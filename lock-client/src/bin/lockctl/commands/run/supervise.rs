@@ -1,7 +1,7 @@
 //! Watches over the command and its lease while both last: passes signals on,
 //! lends it the terminal, stops when it is stopped.
 
-use lock_client::{LockGuard, Lost, LostReason};
+use lock_client::{ForcedRelease, LockGuard, Lost, LostReason};
 use nix::sys::signal::{Signal, raise};
 use proto::reason;
 use tokio::time::{Instant, sleep_until};
@@ -30,6 +30,7 @@ pub(super) struct Loss {
     pub(super) reason: &'static str,
     pub(super) message: String,
     pub(super) holder: Option<String>,
+    pub(super) forced: Option<Box<ForcedRelease>>,
 }
 
 /// What is watched, and with what.
@@ -117,6 +118,7 @@ impl<'a> Supervisor<'a> {
             reason: "LEASE_LOST",
             message: "it could not be renewed in time".to_owned(),
             holder: None,
+            forced: None,
         }
     }
 
@@ -128,7 +130,8 @@ impl<'a> Supervisor<'a> {
             // Its time is over already.
             _ => (now, "LEASE_LOST"),
         };
-        Loss { kill_at, reason, message: lost.message, holder: lost.holder }
+        let Lost { message, holder, forced, .. } = lost;
+        Loss { kill_at, reason, message, holder, forced }
     }
 
     fn lend_terminal(&mut self) -> bool {
