@@ -7,20 +7,19 @@
 //! A batch that met a row which somebody else has locked is carried out without
 //! it: see [`Part::leave_out_locked`].
 
+mod part;
+
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     sync::atomic::Ordering,
 };
 
-use sqlx::{AssertSqlSafe, Row as _, postgres::PgRow, types::Json};
+use sqlx::{AssertSqlSafe, Row as _, postgres::PgRow};
 
-use super::{
-    For, PostgresStore, Query, StoreError,
-    rows::{self, Quick},
-    statements::LOCKED,
-};
+use self::part::Part;
+use super::{For, PostgresStore, Query, StoreError, rows, statements::LOCKED};
 use crate::{
-    domain::{Acquire, Command, FencingToken, Lock, Outcome, Release, Renew, Resource, Span},
+    domain::{Acquire, Command, Lock, Outcome, Release, Renew, Resource},
     store::waves::waves,
 };
 
@@ -35,12 +34,6 @@ const MOST_LOCKED: usize = 3;
 
 /// The outcomes of a batch so far.
 type Outcomes = Vec<Option<Outcome>>;
-
-/// The commands of one kind in a wave, each with its place in the batch,
-/// ordered by resource.
-struct Part<'a, C> {
-    commands: Vec<(usize, &'a Resource, &'a C)>,
-}
 
 impl PostgresStore {
     /// Carries out a batch, wave after wave.
@@ -305,150 +298,6 @@ impl PostgresStore {
     }
 }
 
-// === impl Part ===
-
-impl<C> Default for Part<'_, C> {
-    fn default() -> Self {
-        Self { commands: Vec::new() }
-    }
-}
-
-impl<'a, C> Part<'a, C> {
-    fn is_empty(&self) -> bool {
-        self.commands.is_empty()
-    }
-
-    /// Those for which this is so, and the others.
-    fn split(self, is_so: impl Fn(usize) -> bool) -> (Self, Self) {
-        let (so, others) = self.commands.into_iter().partition(|(place, ..)| is_so(*place));
-        (Self { commands: so }, Self { commands: others })
-    }
-
-    fn retain_undecided(&mut self, outcomes: &Outcomes) {
-        self.commands.retain(|(place, ..)| outcomes[*place].is_none());
-    }
-
-    /// What is locked gets no outcome: it is carried out alone, later.
-    fn leave_out_locked(&mut self, locked: &HashSet<usize>) {
-        self.commands.retain(|(place, ..)| !locked.contains(place));
-    }
-
-    fn column<T>(&self, of: impl Fn(&'a C) -> T) -> Vec<T> {
-        self.commands.iter().map(|(_, _, command)| of(command)).collect()
-    }
-
-    fn places(&self) -> Vec<i64> {
-        self.commands.iter().map(|(at, ..)| rows::for_place(*at)).collect()
-    }
-
-    fn types(&self) -> Vec<&'a str> {
-        self.commands.iter().map(|(_, resource, _)| resource.kind().as_str()).collect()
-    }
-
-    fn ids(&self) -> Vec<&'a str> {
-        self.commands.iter().map(|(_, resource, _)| resource.id()).collect()
-    }
-
-    /// A statement whose first parameters are the places and resources.
-    fn start<'q>(&self, sql: &'q str) -> Query<'q>
-    where
-        'a: 'q,
-    {
-        sqlx::query(AssertSqlSafe(sql)).bind(self.places()).bind(self.types()).bind(self.ids())
-    }
-}
-
-impl<'a> Part<'a, Acquire> {
-    /// What is asked for, as parameters.
-    fn taken<'q>(&self, query: Query<'q>) -> Query<'q>
-    where
-        'a: 'q,
-    {
-        let owners: Vec<_> = self.column(|acquire| acquire.owner.as_str());
-        let ttls: Vec<_> = self.column(|acquire| acquire.ttl.micros());
-        let metadata: Vec<Option<Json<&BTreeMap<String, String>>>> = self.column(|acquire| {
-            let entries = acquire.metadata.entries();
-            (!entries.is_empty()).then_some(Json(entries))
-        });
-        query.bind(self.types()).bind(self.ids()).bind(owners).bind(ttls).bind(metadata)
-    }
-
-    /// The command of a place. Rows mostly come in the order of the commands, and
-    /// `next` is where it would then be.
-    fn at(&self, place: usize, next: &mut usize) -> Option<&(usize, &'a Resource, &'a Acquire)> {
-        let is_it = |command: &&(usize, &Resource, &Acquire)| command.0 == place;
-        let found = self.commands.get(*next).filter(is_it);
-        *next += 1;
-        found.or_else(|| self.commands.iter().find(is_it))
-    }
-
-    /// Notes what the quick statement did, or the one that takes over.
-    fn note_quick(&self, rows: &[PgRow], outcomes: &mut Outcomes) -> Result<(), sqlx::Error> {
-        let mut next = 0;
-        for row in rows {
-            let (place, done) = rows::quick(row)?;
-            outcomes[place] = match done {
-                Quick::Released { ended } => Some(Outcome::Released { ended }),
-                Quick::Granted { token, acquired_at, now } => self
-                    .at(place, &mut next)
-                    .map(|(.., acquire)| rows::new_lock(acquire, token, acquired_at, now))
-                    .and_then(|lock| in_time(lock, false)),
-                Quick::Refused => {
-                    self.at(place, &mut next)
-                        .map(|(_, resource, _)| rows::holder(row, resource))
-                        .transpose()?
-                        // It has run out since the clock was read last.
-                        .filter(Lock::is_live)
-                        .map(|holder| Outcome::Conflict { holder })
-                }
-            };
-        }
-        Ok(())
-    }
-
-    /// Notes what was granted. The rows come in the order of the commands.
-    fn note(&self, granted: &[PgRow], outcomes: &mut Outcomes) -> Result<(), sqlx::Error> {
-        let mut asked = self.commands.iter();
-        for row in granted {
-            let found = loop {
-                match asked.next() {
-                    Some(next) if rows::is_about(row, next.1)? => break Some(next),
-                    Some(_) => {}
-                    None => break None,
-                }
-            };
-            let Some((place, _, acquire)) = found else { break };
-            let (lock, reentrant) = rows::granted(row, acquire)?;
-            outcomes[*place] = in_time(lock, reentrant);
-        }
-        Ok(())
-    }
-}
-
-impl<'a> Part<'a, Release> {
-    /// The release statement, or one that starts with its parameters.
-    fn released<'q>(&self, sql: &'q str) -> Query<'q>
-    where
-        'a: 'q,
-    {
-        let owners: Vec<_> = self.column(|release| release.owner.as_str());
-        let tokens: Vec<_> = self.column(|release| release.token.map(FencingToken::for_table));
-        self.start(sql).bind(owners).bind(tokens)
-    }
-}
-
-impl<'a> Part<'a, Renew> {
-    fn renewal<'q>(&self, sql: &'q str) -> Query<'q>
-    where
-        'a: 'q,
-    {
-        let owners: Vec<_> = self.column(|renew| renew.owner.as_str());
-        let tokens: Vec<_> = self.column(|renew| renew.token.for_table());
-        let ttls: Vec<_> = self.column(|renew| renew.ttl.map(Span::micros));
-        self.start(sql).bind(owners).bind(tokens).bind(ttls)
-    }
-}
-
 /// What the outcomes so far tell of resources that come again in the batch.
 #[derive(Default)]
 struct Known<'a> {
@@ -488,12 +337,6 @@ impl<'a> Known<'a> {
         }
         true
     }
-}
-
-/// A grant that took longer than the lease is none that anyone could use: it
-/// is decided on anew.
-fn in_time(lock: Lock, reentrant: bool) -> Option<Outcome> {
-    lock.is_live().then_some(Outcome::Granted { lock, reentrant })
 }
 
 /// Notes what was released: a row has the place and whether the lease was live.
