@@ -7,7 +7,9 @@
 //!
 //! What makes these fast, as measured by `lock-bench` and written down in
 //! docs/decisions/0009-group-commit.md: no join of two sets that both grow with
-//! the batch, no row that is looked up more often than it must be, no sort.
+//! the batch, no row that is looked up more often than it must be, no sort. Where
+//! a plan could begin with the table instead (it may be made while that is
+//! empty), the look-up stands in a subquery of its own, behind `OFFSET 0`.
 
 use super::{epoch, rows::LOCK_COLUMNS};
 
@@ -187,6 +189,10 @@ const RELEASES: &str = "unnest($1::int8[], $2::text[], $3::text[], $4::text[], $
 /// is read anew when the row has changed while it was waited for; when it has
 /// not, nothing has happened to it since, and the lease is a little shorter.
 ///
+/// No lock runs out at `-infinity`: what the condition says beside "free" keeps
+/// a plan that is made for an empty table from expecting so few rows that it
+/// begins with the table and reads all of it.
+///
 /// Rows are locked in two passes, the grants' and the releases', so the second
 /// one may not wait: two servers would, for each other. What it skips is
 /// released by itself. What it has locked is found by where it is, not by its
@@ -220,7 +226,7 @@ WITH granted AS (
         OFFSET 0
     ) a
     WHERE l.resource_type = a.resource_type AND l.resource_id = a.resource_id
-      AND l.expires_at IS NULL
+      AND (l.expires_at IS NULL OR l.expires_at <= '-infinity')
     RETURNING a.place, l.fencing_token, l.acquired_at, clock_timestamp() AS now
 ), freed AS ({release_sql})
 SELECT place, fencing_token, acquired_at, now, NULL::bool, {NO_HOLDER} FROM granted
@@ -231,7 +237,11 @@ SELECT i.place, l.fencing_token, l.acquired_at, clock_timestamp(), NULL,
        l.owner_id, l.renewed_at, l.expires_at, l.ttl, l.metadata
 FROM unnest($6::int8[], $7::text[], $8::text[], $9::text[])
     AS i (place, resource_type, resource_id, owner_id)
-JOIN locks l ON l.resource_type = i.resource_type AND l.resource_id = i.resource_id
+CROSS JOIN LATERAL (
+    SELECT * FROM locks h
+    WHERE h.resource_type = i.resource_type AND h.resource_id = i.resource_id
+    OFFSET 0
+) l
 WHERE i.place NOT IN (SELECT place FROM granted)
   AND l.owner_id <> i.owner_id AND l.expires_at > clock_timestamp()
 ",
@@ -292,7 +302,11 @@ pub(super) fn standing_sql() -> String {
     format!(
         "SELECT {LOCK_COLUMNS}, c.now, i.place
          FROM unnest($1::int8[], $2::text[], $3::text[]) AS i (place, resource_type, resource_id)
-         JOIN locks l ON l.resource_type = i.resource_type AND l.resource_id = i.resource_id
+         CROSS JOIN LATERAL (
+             SELECT * FROM locks h
+             WHERE h.resource_type = i.resource_type AND h.resource_id = i.resource_id
+             OFFSET 0
+         ) l
          CROSS JOIN (SELECT clock_timestamp() AS now OFFSET 0) c
          WHERE l.expires_at IS NOT NULL"
     )

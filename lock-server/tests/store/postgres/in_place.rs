@@ -61,6 +61,49 @@ async fn commands_update_rows_in_place() {
     .await;
 }
 
+/// The plans are made while the table is empty, and read no more of a full one
+/// than what a batch is about.
+#[tokio::test]
+async fn a_batch_reads_the_rows_that_it_names_and_no_others() {
+    const OTHERS: usize = 20_000;
+    let kit = Kit::postgres().await;
+    let round = async |from: usize| {
+        let ids: Vec<_> = (from..from + 40).map(|id| resource(&format!("r{id}"))).collect();
+        let acquires = |by| ids.iter().map(|id| acquire(id, by, MINUTE)).collect::<Vec<_>>();
+        let releases = |by| ids.iter().map(|id| release(id, by, None)).collect::<Vec<_>>();
+        apply(&kit, &acquires("me")).await;
+        kit.store.apply_now(&acquires("you")).await.unwrap();
+        kit.store.apply_now(&releases("me")).await.unwrap();
+        let locks = apply(&kit, &acquires("me")).await;
+        let renewals: Vec<_> =
+            locks.iter().map(|lock| renew(&lock.resource, "me", lock.token, None)).collect();
+        apply(&kit, &renewals).await;
+        let (first, second) = ids.split_at(20);
+        let mut mixed: Vec<_> = first.iter().map(|id| release(id, "me", None)).collect();
+        mixed.extend(second.iter().map(|id| acquire(id, "you", MINUTE)));
+        kit.store.apply_now(&mixed).await.unwrap();
+    };
+    round(0).await;
+    let others = format!(
+        "INSERT INTO locks (resource_type, resource_id, owner_id, fencing_token, acquired_at,
+             renewed_at, freed_at, ttl)
+         SELECT 'plan', 'other-' || id, 'other', 1, now(), now(), now(), '1 h'
+         FROM generate_series(1, {OTHERS}) id"
+    );
+    kit.sql(&others).await;
+    round(100).await;
+    kit.store.close().await;
+    eventually("few rows are read", DEADLINE, async || {
+        let counted = format!(
+            "UPDATE fencing_epoch SET epoch = epoch WHERE EXISTS (
+                 SELECT FROM pg_stat_user_tables WHERE relname = 'locks' AND n_tup_upd > 200
+                 AND seq_tup_read + idx_tup_fetch < {OTHERS} / 4)"
+        );
+        (kit.sql(&counted).await == 1).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn what_is_renewed_sooner_or_later_is_found_when_it_is_stale() {
     let kit = Kit::postgres().await;
