@@ -7,7 +7,9 @@ use std::{cell::RefCell, path::Path, sync::Arc, time::Duration, time::Instant};
 use criterion::Criterion;
 use lock_server::{
     domain::{Acquire, Command, Metadata, Outcome, OwnerId, Release, Resource, ResourceType, Span},
-    store::{DatabaseUrl, Migrate, Store, StoreOptions, open, postgres::pooler::Pooler},
+    store::{
+        DatabaseUrl, Migrate, Store, StoreOptions, WaitLimits, open, postgres::pooler::Pooler,
+    },
 };
 use nix::sys::{
     resource::{UsageWho, getrusage},
@@ -71,6 +73,8 @@ impl<'a> Batches<'a> {
             batches: 1,
             timeout: Duration::from_secs(30),
             max_stall: Span::from(Duration::from_secs(60)),
+            waiting: WaitLimits { most_for_one: 100, grace: Duration::from_secs(10) },
+            listen_url: None,
         };
         let store = runtime.block_on(open(&options, Pooler::Auto)).expect("open the store");
         let kind = ResourceType::parse("plan").expect("a type");
@@ -80,7 +84,7 @@ impl<'a> Batches<'a> {
         let acquires = ids.iter().map(|id| {
             let (resource, metadata) = (resource(id), Metadata::default());
             let ttl = Span::from(Duration::from_secs(300));
-            Command::Acquire(Acquire { resource, owner: owner.clone(), ttl, metadata })
+            Command::Acquire(Acquire { resource, owner: owner.clone(), ttl, metadata, wait: None })
         });
         let releases = ids.iter().map(|id| {
             Command::Release(Release { resource: resource(id), owner: owner.clone(), token: None })

@@ -13,8 +13,8 @@ mod world;
 use std::process::ExitCode;
 
 use cucumber::{
-    StatsWriter as _, World as _, WriterExt as _, cli, gherkin, parser, runner, tag::Ext as _,
-    writer,
+    StatsWriter as _, World as _, WriterExt as _, cli, event::ScenarioFinished, gherkin, parser,
+    runner, tag::Ext as _, writer,
 };
 use futures::FutureExt as _;
 
@@ -64,6 +64,14 @@ async fn run(store: Store, mut options: Options) -> Count {
     let writer = LockWorld::cucumber()
         .max_concurrent_scenarios(SCENARIOS_AT_A_TIME)
         .before(move |_, _, _, world| async move { world.use_store(store) }.boxed_local())
+        .after(|_, _, _, event, world| {
+            async move {
+                if let (Some(world), ScenarioFinished::StepPassed) = (world, event) {
+                    world.assert_nothing_is_left_in_line().await;
+                }
+            }
+            .boxed_local()
+        })
         .with_writer(writer::Basic::stdout().summarized().repeat_failed().fail_on_skipped())
         .with_cli(options)
         .filter_run(env!("CARGO_MANIFEST_DIR"), wanted)

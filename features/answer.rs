@@ -114,7 +114,10 @@ impl Refusal {
 fn code_and_retry(reason: &str) -> (Code, bool) {
     match reason {
         reason::LOCK_CONFLICT => (Code::FailedPrecondition, true),
-        reason::LOCK_EXPIRED | reason::LOCK_NOT_HELD => (Code::Aborted, false),
+        reason::DEADLOCK => (Code::FailedPrecondition, false),
+        reason::LOCK_EXPIRED | reason::LOCK_NOT_HELD | reason::WAIT_CANCELLED => {
+            (Code::Aborted, false)
+        }
         reason::LOCK_NOT_FOUND => (Code::NotFound, false),
         reason::INVALID_REQUEST => (Code::InvalidArgument, false),
         reason::STORE_UNAVAILABLE | reason::SHUTTING_DOWN => (Code::Unavailable, true),

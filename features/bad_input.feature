@@ -177,6 +177,59 @@ Feature: Bad input is refused, field by field
       | KeepAlive | -1 s                        |
       | KeepAlive | 10 s and -1 nanos           |
 
+  Scenario Outline: A wait that is none
+    Given Ann holds plan/42
+    When Acquire is asked for with
+      | owner_id | Bea    |
+      | wait     | <wait> |
+    Then the request is refused with INVALID_REQUEST
+    And the refusal names exactly the fields "wait"
+    And nobody waits for plan/42
+    And plan/42 is held by Ann exactly as before
+    And the server goes on
+
+    Examples:
+      | wait                               |
+      | -1 s                               |
+      | -1 ms                              |
+      | 3600001 ms                         |
+      | 3600 s and 1000 nanos              |
+      | 86400 s                            |
+      | 1 s and -1 nanos                   |
+      | 0 s and -1 nanos                   |
+      | 1 s and 1000000000 nanos           |
+      | 1 s and 2147483647 nanos           |
+      | 9223372036854775807 s and 0 nanos  |
+      | 315576000001 s and 0 nanos         |
+      | -9223372036854775808 s and 0 nanos |
+
+  Scenario: A wait that is none, of what is free
+    When Acquire is asked for with
+      | wait | -1 s |
+    Then the request is refused with INVALID_REQUEST
+    And the refusal names exactly the fields "wait"
+    And plan/42 is free
+
+  Scenario Outline: A wait that is one
+    When Acquire is asked for with
+      | wait | <wait> |
+    Then the lock is granted
+
+    Examples:
+      | wait              |
+      | 0 s               |
+      | 0 s and 1 nanos   |
+      | 3600 s            |
+
+  Scenario: A wait is named beside all else that is wrong
+    When Acquire is asked for with
+      | resource.id | (empty) |
+      | owner_id    | (empty) |
+      | ttl         | 0 s     |
+      | wait        | -1 s    |
+    Then the request is refused with INVALID_REQUEST
+    And the refusal names exactly the fields "resource.id, owner_id, ttl, wait"
+
   Scenario Outline: A token of 0
     When <request> is asked for with
       | fencing_token | 0 |

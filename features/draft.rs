@@ -18,6 +18,7 @@ pub(crate) struct Draft {
     owner_id: Option<String>,
     fencing_token: u64,
     ttl: Option<Duration>,
+    wait: Option<Duration>,
     metadata: HashMap<String, String>,
     resource_type: Option<String>,
     id_prefix: Option<String>,
@@ -36,6 +37,7 @@ impl Default for Draft {
             owner_id: None,
             fencing_token: 1,
             ttl: None,
+            wait: None,
             metadata: HashMap::new(),
             resource_type: None,
             id_prefix: None,
@@ -61,6 +63,7 @@ impl Draft {
             "owner_id" => self.owner_id = Some(text(cell)),
             "fencing_token" => self.fencing_token = cell.parse().expect("a token"),
             "ttl" => self.ttl = Some(span(cell)),
+            "wait" => self.wait = Some(span(cell)),
             "resource_type" => self.resource_type = Some(text(cell)),
             "id_prefix" => self.id_prefix = Some(text(cell)),
             "older_than" => self.older_than = Some(span(cell)),
@@ -154,8 +157,8 @@ impl Draft {
 impl Draft {
     fn acquire(self) -> wire::AcquireRequest {
         let owner_id = self.owner();
-        let Self { resource, ttl, metadata, .. } = self;
-        wire::AcquireRequest { resource, owner_id, ttl, metadata }
+        let Self { resource, ttl, wait, metadata, .. } = self;
+        wire::AcquireRequest { resource, owner_id, ttl, wait, metadata }
     }
 
     fn renew(self) -> wire::RenewRequest {
@@ -193,6 +196,12 @@ impl Draft {
     fn list_events(self) -> wire::ListEventsRequest {
         let Self { resource, start_time, end_time, page_size, page_token, .. } = self;
         wire::ListEventsRequest { resource, start_time, end_time, page_size, page_token }
+    }
+
+    /// A watch of what is set.
+    pub(crate) fn watch(self) -> wire::WatchRequest {
+        let Self { resource, resource_type, id_prefix, .. } = self;
+        wire::WatchRequest { resource, resource_type, id_prefix, include_renewals: false }
     }
 
     /// Three leases that are right, and the described one.

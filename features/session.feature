@@ -129,6 +129,107 @@ Feature: Commands as messages on one stream
     Then each of them was granted and released, with tokens that grow
     And plan/42 is free
 
+  # === waiting in line ===
+
+  Scenario: Who waits on the stream keeps nobody else from being answered
+    Given Ann holds plan/42
+    And Bea waits for plan/42
+    When Ann acquires plan/7
+    Then the lock is granted
+    When Cleo acquires plan/42
+    Then the request is refused with LOCK_CONFLICT
+    And the refusal tells that 1 waits
+    When Ann renews plan/42
+    Then the lock is renewed
+    When Ann releases plan/42
+    Then the answer is that a lease ended
+    And Bea is granted plan/42
+    And the token is higher than before
+    And plan/42 is held by Bea exactly as before
+
+  Scenario: A wait on the stream ends as that of a call does
+    Given Ann holds plan/42
+    And Bea holds plan/7
+    And Bea waits 300 ms for plan/42
+    Then Bea's wait for plan/42 is refused with LOCK_CONFLICT
+    And the answer took at least 300 ms
+    And the refusal tells the acquire_time and expire_time of Ann's lock
+    And the refusal tells that 0 wait
+    When Ann waits for plan/7
+    And Bea waits for plan/42
+    Then Bea's wait for plan/42 is refused with DEADLOCK
+    And the refusal tells
+      | cycle | Bea → plan/42 → Ann → plan/7 → Bea |
+    When Ann releases everything
+    Then Ann's wait for plan/7 is refused with WAIT_CANCELLED
+    And plan/42 is free
+    And the command stream goes on
+
+  Scenario: Calls and messages wait in one line
+    Given Ann holds plan/42
+    And Bea waits for plan/42
+    When callers use calls beside the stream
+    And Cleo waits for plan/42
+    And Ann releases plan/42
+    Then Bea is granted plan/42 on the stream
+    And Cleo still waits for plan/42
+    When Bea releases plan/42
+    Then Cleo is granted plan/42
+
+  Scenario: An acquire that waits takes effect in the order sent, too
+    When these are sent without waiting for an answer
+      | Ann  | acquires  | plan/42 |
+      | Bea  | waits for | plan/42 |
+      | Cleo | waits for | plan/42 |
+      | Dora | acquires  | plan/42 |
+      | Ann  | acquires  | plan/7  |
+      | Ann  | releases  | plan/42 |
+      | Ann  | acquires  | plan/42 |
+      | Bea  | acquires  | plan/42 |
+      | Bea  | releases  | plan/42 |
+      | Bea  | acquires  | plan/42 |
+    Then they come to, in the order sent
+      | granted                     |
+      | granted                     |
+      | granted                     |
+      | LOCK_CONFLICT, held by Ann  |
+      | granted                     |
+      | released                    |
+      | LOCK_CONFLICT, held by Bea  |
+      | re-entered                  |
+      | released                    |
+      | LOCK_CONFLICT, held by Cleo |
+    And plan/42 is held by Cleo
+
+  Scenario: A stream that is gone gives up its places
+    Given Ann holds plan/42
+    And Bea waits for plan/42
+    And Cleo waits for plan/42
+    When callers use calls again
+    Then within 5 s nobody waits for plan/42
+    When Ann releases plan/42
+    Then plan/42 is free
+
+  Scenario: Who has no more commands is still told of the grant
+    Given Ann holds plan/42
+    And Bea waits for plan/42
+    When the caller has no more commands
+    And callers use calls beside the stream
+    And Ann releases plan/42
+    Then Bea is granted plan/42 on the stream
+    And the command stream ends well
+    And plan/42 is held by Bea
+
+  Scenario: A server that stops tells those who wait on the stream
+    Given Ann holds plan/42
+    And Bea waits for plan/42
+    When the server is told to stop
+    Then Bea's wait for plan/42 is refused with SHUTTING_DOWN
+    And the command stream ends with SHUTTING_DOWN
+    And the server ends by itself
+
+  # === what is wrong ===
+
   Scenario Outline: A wrong command is refused field by field, and the stream goes on
     When <request> is asked for with
       | resource.type | Plan    |

@@ -151,3 +151,13 @@ Feature: Stale locks are seen, counted and tidied away
     Then it is stale with nothing remaining
     And within a moment plan/1 is free
     And plan/2 is held by Ann exactly as before
+
+  Scenario: A sweeper that purges all the time takes nothing from those who wait
+    Given a lock server with "--sweep-interval 10ms --stale-retention 0s"
+    And Ann holds plan/42 for 500 ms
+    And Bea waits for plan/42 to hold it for 500 ms
+    And Cleo waits for plan/42 to hold it for 60 s
+    Then Bea is granted plan/42
+    And Cleo is granted plan/42
+    And every grant of plan/42 had a higher token than the one before
+    And plan/42 is held by Cleo exactly as before

@@ -11,3 +11,5 @@ mod requests;
 mod servers;
 mod session;
 mod standard_services;
+mod waiting;
+mod watch;

@@ -21,6 +21,54 @@ Feature: Servers stop and start, and locks stay
     Then plan/42 is held by Ann exactly as before
     And the health of "lock.v1.LockService" is SERVING
 
+  Scenario: A graceful stop tells those who wait, at once
+    Given a lock server
+    And Ann holds plan/42
+    And Bea waits for plan/42
+    And Cleo waits for plan/42
+    When the server is told to stop
+    Then Bea's wait for plan/42 is refused with SHUTTING_DOWN
+    And Cleo's wait for plan/42 is refused with SHUTTING_DOWN
+    And the server ends by itself
+    When the server starts again
+    Then plan/42 is held by Ann exactly as before
+
+  Scenario Outline: Their places are kept for those who ask again soon
+    Given a lock server
+    And Ann holds plan/42
+    And Bea waits for plan/42
+    And Cleo waits for plan/42
+    When the server <ends>
+    And the server starts again
+    And those who wait ask again, the last first
+    Then 2 wait for plan/42
+    When Ann releases plan/42
+    Then Bea is granted plan/42
+    And Cleo still waits for plan/42
+    When Bea releases plan/42
+    Then Cleo is granted plan/42
+
+    Examples:
+      | ends      |
+      | stops     |
+      | is killed |
+
+  Scenario Outline: And are nobody's when they do not
+    Given a lock server with "--waiter-grace 1s"
+    And Ann holds plan/42
+    And Bea waits for plan/42
+    When the server <ends>
+    And the server starts again
+    Then within a moment nobody waits for plan/42
+    When Cleo waits for plan/42
+    And Ann releases plan/42
+    Then Cleo is granted plan/42
+
+    Examples:
+      | ends      |
+      | stops     |
+      | is killed |
+
   Scenario: A server without callers stops at once
     Given a lock server
     When the server is told to stop

@@ -4,6 +4,8 @@
 mod callers;
 mod servers;
 mod session;
+mod waiting;
+mod watch;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -20,7 +22,7 @@ use tokio::sync::mpsc;
 use tonic::{Status, Streaming, transport::Channel};
 use tonic_health::pb::HealthCheckResponse;
 
-pub(crate) use self::session::Session;
+pub(crate) use self::{session::Session, waiting::Wait, watch::Watch};
 use crate::answer::{Answer, Refusal, Reply, shown};
 
 /// No answer takes as long, whatever happens: a call without one hangs.
@@ -83,6 +85,16 @@ pub(crate) struct LockWorld {
     pub(crate) keep_alive: Option<KeepAlive>,
     /// Where callers send their commands, when they do not call.
     pub(crate) session: Option<Session>,
+    /// A command stream that is open beside the calls.
+    pub(crate) beside: Option<Session>,
+    /// Those who wait in line, as they came.
+    pub(crate) waits: Vec<Wait>,
+    /// Somebody has waited: nothing of it may be left.
+    has_waited: bool,
+    pub(crate) watch: Option<Watch>,
+    pub(crate) other_watch: Option<Watch>,
+    /// The lock that a watch told of last.
+    pub(crate) watched: Option<wire::Lock>,
     pub(crate) health: Option<Streaming<HealthCheckResponse>>,
     /// The services that reflection told of, or why a server did not start.
     pub(crate) told: Vec<String>,

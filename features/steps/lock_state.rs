@@ -36,9 +36,10 @@ async fn is_held_as_before(world: &mut LockWorld, resource: Resource, owner: Own
     assert_eq!(&as_of(&lock, before), before);
 }
 
-/// The lock, with what time alone changes as another answer had it.
+/// The lock, with what time and those who wait change as another answer had it.
 pub(super) fn as_of(lock: &wire::Lock, other: &wire::Lock) -> wire::Lock {
-    wire::Lock { remaining: other.remaining, state: other.state, ..lock.clone() }
+    let wire::Lock { remaining, state, queue_length, .. } = *other;
+    wire::Lock { remaining, state, queue_length, ..lock.clone() }
 }
 
 #[then(expr = "{resource} is stale")]

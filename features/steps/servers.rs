@@ -41,6 +41,19 @@ async fn two_servers(world: &mut LockWorld, one: String, other: String) {
     world.start(other.trim_end_matches(','), &SHORT_LEASES).await;
 }
 
+#[given(expr = "two lock servers, {word} and {word}, on one database, with {string}")]
+async fn two_servers_with(world: &mut LockWorld, one: String, other: String, flags: String) {
+    world.start(&one, &with_short_leases(&flags)).await;
+    world.start(other.trim_end_matches(','), &with_short_leases(&flags)).await;
+}
+
+#[given(expr = "three lock servers, {word} {word} and {word}, on one database")]
+async fn three_servers(world: &mut LockWorld, one: String, other: String, third: String) {
+    for name in [one, other, third] {
+        world.start(name.trim_end_matches(','), &SHORT_LEASES).await;
+    }
+}
+
 #[when(expr = "a third server {word} starts on the same database")]
 async fn a_third_server(world: &mut LockWorld, name: String) {
     world.start(&name, &SHORT_LEASES).await;

@@ -2,6 +2,7 @@
 //! renew, release and keep alive goes on it.
 
 use cucumber::{gherkin::Step, given, then, when};
+use prost_types::Duration;
 use proto::lock::v1::{self as wire, session_request::Command as Asked};
 
 use crate::{
@@ -20,6 +21,33 @@ async fn use_calls(world: &mut LockWorld) {
     world.session = None;
 }
 
+/// The stream stays as it is, with those who wait on it.
+#[when("callers use calls beside the stream")]
+async fn use_calls_too(world: &mut LockWorld) {
+    world.beside = world.session.take();
+}
+
+#[when("the caller has no more commands")]
+async fn no_more_commands(world: &mut LockWorld) {
+    world.session.as_mut().expect("an open stream").end();
+}
+
+#[then(expr = "{owner} is granted {resource} on the stream")]
+async fn is_granted_on_the_stream(world: &mut LockWorld, owner: Owner, resource: Resource) {
+    world.session = world.beside.take();
+    world.end_of_wait(&owner.0, &resource.0.to_string()).await;
+    world.beside = world.session.take();
+    let reply = world.reply();
+    assert!(matches!(reply, Reply::Acquired { reentrant: false, .. }), "{reply:?}");
+    assert_eq!(world.lock().owner_id, owner.0);
+}
+
+#[then("the command stream ends well")]
+async fn has_ended_well(world: &mut LockWorld) {
+    let mut session = world.beside.take().expect("an open stream");
+    assert_eq!(session.next().await.expect("no error"), None);
+}
+
 #[when("a message without a command is sent")]
 async fn no_command(world: &mut LockWorld) {
     let session = world.session.as_mut().expect("an open stream");
@@ -29,6 +57,9 @@ async fn no_command(world: &mut LockWorld) {
     world.note(answer);
 }
 
+/// A wait that no scenario sees the end of.
+const MINUTE: Duration = Duration { seconds: 60, nanos: 0 };
+
 /// What a row of a table asks for: an owner, a verb and a resource.
 fn command(row: &[String]) -> Asked {
     let [owner, verb, resource] = row else { panic!("owner, verb and resource, not {row:?}") };
@@ -37,6 +68,10 @@ fn command(row: &[String]) -> Asked {
     match verb.as_str() {
         "acquires" => {
             Asked::Acquire(wire::AcquireRequest { resource, owner_id, ..Default::default() })
+        }
+        "waits for" => {
+            let wait = Some(MINUTE);
+            Asked::Acquire(wire::AcquireRequest { resource, owner_id, wait, ..Default::default() })
         }
         "releases" => {
             Asked::Release(wire::ReleaseRequest { resource, owner_id, fencing_token: None })
@@ -55,7 +90,10 @@ fn shown(answer: &Answer) -> String {
         Ok(other) => panic!("not what was asked: {other:?}"),
         Err(status) => {
             let refusal = Refusal::of(status);
-            format!("{}, held by {}", refusal.reason, refusal.told("holder"))
+            match refusal.metadata.get("holder") {
+                Some(holder) => format!("{}, held by {holder}", refusal.reason),
+                None => refusal.reason,
+            }
         }
     }
 }

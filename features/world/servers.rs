@@ -102,6 +102,11 @@ impl LockWorld {
         self.servers.get(&self.current).expect("a server runs").channel.clone()
     }
 
+    /// The names of all servers.
+    pub(crate) fn server_names(&self) -> Vec<String> {
+        self.servers.keys().cloned().collect()
+    }
+
     /// The connections to all servers.
     pub(crate) fn channels(&self) -> Vec<Channel> {
         self.servers.values().map(|running| running.channel.clone()).collect()
@@ -112,6 +117,6 @@ impl LockWorld {
     }
 }
 
-fn sqlite_file(folder: &TempDir) -> PathBuf {
+pub(super) fn sqlite_file(folder: &TempDir) -> PathBuf {
     folder.path().join("locks.db")
 }

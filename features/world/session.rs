@@ -1,5 +1,8 @@
 //! Callers that send their commands as messages on one stream.
 
+use std::collections::HashMap;
+
+use futures::FutureExt as _;
 use prost::Message as _;
 use proto::lock::v1::{
     self as wire, session_request::Command as Asked, session_response::Outcome as Answered,
@@ -19,6 +22,8 @@ pub(crate) struct Session {
     requests: mpsc::Sender<wire::SessionRequest>,
     responses: Streaming<wire::SessionResponse>,
     last_id: u64,
+    /// Answers that came before somebody waited for them.
+    early: HashMap<u64, Answer>,
 }
 
 impl LockWorld {
@@ -28,7 +33,7 @@ impl LockWorld {
         let stream = tokio_stream::wrappers::ReceiverStream::new(stream);
         let responses = self.ask(async |mut client| client.session(stream).await).await;
         let responses = responses.expect("the stream opens");
-        self.session = Some(Session { requests, responses, last_id: 0 });
+        self.session = Some(Session { requests, responses, last_id: 0, early: HashMap::new() });
     }
 
     /// Sends a command on the open stream, and notes how long its answer took.
@@ -36,9 +41,8 @@ impl LockWorld {
         let session = self.session.as_mut().expect("an open stream");
         let started = Instant::now();
         let asked = session.send(Some(command)).await;
-        let (answered, answer) = session.next_answer().await;
+        let answer = session.answer_to(asked).await;
         self.took = started.elapsed();
-        assert_eq!(answered, asked, "the answer is to what was asked");
         answer
     }
 }
@@ -69,6 +73,28 @@ impl Session {
     pub(crate) async fn next_answer(&mut self) -> (u64, Answer) {
         let response = self.next().await.expect("no error").expect("a response");
         (response.request_id, answer(response.outcome.expect("an outcome")))
+    }
+
+    /// Whether the answer to a command is here.
+    pub(crate) fn has_answer_to(&mut self, asked: u64) -> bool {
+        while let Some(Ok(Some(response))) = self.responses.message().now_or_never() {
+            let answer = answer(response.outcome.expect("an outcome"));
+            self.early.insert(response.request_id, answer);
+        }
+        self.early.contains_key(&asked)
+    }
+
+    /// The answer to a command, whichever answers come before it: to those who
+    /// wait in line, say.
+    pub(crate) async fn answer_to(&mut self, asked: u64) -> Answer {
+        loop {
+            if let Some(answer) = self.early.remove(&asked) {
+                return answer;
+            }
+            let (answered, answer) = self.next_answer().await;
+            assert!(answered <= self.last_id, "an answer to {answered}, which nobody sent");
+            assert!(self.early.insert(answered, answer).is_none(), "{answered} is answered twice");
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use tokio::time::Instant;
+
 use crate::{Conflict, Lock, LockGuard, Resource};
 
 /// How to hold a lock.
@@ -17,12 +19,15 @@ pub struct AcquireOptions {
     /// The time to live of the lease. Unset: the server's default for the
     /// resource type.
     pub ttl: Option<Duration>,
+    /// How long to wait in line when another owner holds it. Unset or zero: not
+    /// at all.
+    pub wait: Option<Duration>,
     /// What to tell others about this hold.
     pub metadata: BTreeMap<String, String>,
 }
 
 impl AcquireOptions {
-    /// The server's default time to live, and no metadata.
+    /// The server's default time to live, no wait and no metadata.
     pub fn new() -> Self {
         Self::default()
     }
@@ -31,6 +36,14 @@ impl AcquireOptions {
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
+        self
+    }
+
+    /// Waits in line for so long when another owner holds it. The server has a
+    /// limit, 1 h unless set otherwise.
+    #[must_use]
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.wait = Some(wait);
         self
     }
 
@@ -57,6 +70,10 @@ pub enum TryAcquire {
 pub struct Acquired {
     /// The lock as it is now.
     pub lock: Lock,
+    /// The moment that [`Lock::remaining`] counts from: just before the request
+    /// was sent that the answer is to. After a wait, that is not when the call
+    /// began.
+    pub asked_at: Instant,
     /// The owner held it already.
     pub reentrant: bool,
     /// An attempt before the one that was answered may have taken effect
@@ -103,9 +120,13 @@ mod tests {
 
     #[test]
     fn options_gather_what_is_asked_for() {
-        let options =
-            AcquireOptions::new().ttl(Duration::from_secs(9)).metadata("a", "1").metadata("b", "2");
+        let options = AcquireOptions::new()
+            .ttl(Duration::from_secs(9))
+            .wait(Duration::from_secs(8))
+            .metadata("a", "1")
+            .metadata("b", "2");
         assert_eq!(options.ttl, Some(Duration::from_secs(9)));
+        assert_eq!(options.wait, Some(Duration::from_secs(8)));
         assert_eq!(options.metadata.len(), 2);
     }
 }

@@ -15,6 +15,16 @@ use crate::{
 /// sums of instants in range.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
+const PING_INTERVAL: Duration = Duration::from_secs(3);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// No call goes on for longer over a connection that is dead.
+pub(crate) const DEAD_AFTER: Duration = Duration::from_secs(10);
+const _: () = assert!(
+    DEAD_AFTER.as_secs() > PING_INTERVAL.as_secs() + PING_TIMEOUT.as_secs(),
+    "a ping that is not answered ends it"
+);
+
 /// Sets up a [`LockClient`].
 #[derive(Debug, Clone)]
 #[must_use]
@@ -138,9 +148,10 @@ fn endpoint(url: &str) -> Result<Endpoint, ClientError> {
     Ok(endpoint
         .user_agent(concat!("lock-client/", env!("CARGO_PKG_VERSION")))
         .map_err(|_| wrong("can't be called"))?
-        // A peer that went away without a word is noticed while idle, too.
-        .http2_keep_alive_interval(Duration::from_secs(10))
-        .keep_alive_timeout(Duration::from_secs(5))
+        // A peer that went away without a word is noticed while idle, too: within
+        // 8 s, since who waits in line there keeps its place for 10 s.
+        .http2_keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT)
         .keep_alive_while_idle(true))
 }
 

@@ -4,14 +4,17 @@
 //! calls that change nothing of a single lease are in `client/calls.rs`, those
 //! about the holds of others in `client/audit.rs`, leases without a guard in
 //! `client/unguarded.rs`, the way to a guard in `client/acquire.rs` with what is
-//! left of one that failed in `client/take_back.rs`, and work under a lock in
-//! `client/with_lock.rs`.
+//! left of one that failed in `client/take_back.rs`, waiting in line in
+//! `client/wait.rs`, work under a lock in `client/with_lock.rs`, and what happens
+//! to locks in `client/watch.rs`.
 
 mod acquire;
 mod audit;
 mod calls;
 mod take_back;
 mod unguarded;
+mod wait;
+mod watch;
 mod with_lock;
 
 use std::{fmt, sync::Arc};

@@ -26,11 +26,16 @@ struct Server {
     line: Mutex<Arc<Line>>,
 }
 
-/// A connection, made when it is first used and made again when it breaks, and
-/// the command stream on it.
+/// A connection, made when it is first used and made again when it breaks, the
+/// command stream on it, and a second connection for who waits in line.
+///
+/// A server takes so many calls at a time on one connection, 1,024 say. Calls
+/// that wait would leave no room there for the others, nor for the streams that
+/// keep leases alive.
 pub(crate) struct Line {
     pub(crate) channel: Channel,
     pub(crate) session: Session,
+    pub(crate) waiting: Channel,
     generation: u64,
 }
 
@@ -109,7 +114,8 @@ impl Line {
         let connections = connector.connections();
         let channel = endpoint.connect_with_connector_lazy(connector);
         let session = Session::new(channel.clone(), connections);
-        Self { channel, session, generation }
+        let waiting = endpoint.connect_with_connector_lazy(Connector::new(connect_timeout));
+        Self { channel, session, waiting, generation }
     }
 }
 

@@ -4,6 +4,7 @@
 //! and nowhere else.
 
 mod conflict;
+mod deadlock;
 mod decode;
 mod not_held;
 
@@ -14,6 +15,7 @@ use tonic::Code;
 use crate::{ForcedRelease, Lost, Resource};
 
 pub use conflict::Conflict;
+pub use deadlock::Deadlock;
 pub(crate) use decode::{Refusal, from_refusal};
 pub use not_held::NotHeld;
 
@@ -21,9 +23,26 @@ pub use not_held::NotHeld;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// Another owner holds the resource: wait for it, or give up.
+    /// Another owner holds the resource, still if it was waited for: wait on, or
+    /// give up.
     #[error("{0}")]
     Conflict(Box<Conflict>),
+
+    /// Waiting would close a circle of owners that wait for each other: none of
+    /// them would ever go on. Give back what is held, and begin anew; owners that
+    /// take locks in one order never meet this.
+    #[error("{0}")]
+    Deadlock(Box<Deadlock>),
+
+    /// The wait was ended by the release of everything of the owner,
+    /// [`LockClient::release_all`](crate::LockClient::release_all) say.
+    #[error("{message}")]
+    WaitCancelled {
+        /// What was waited for.
+        resource: Resource,
+        /// The server's words, or this client's own.
+        message: String,
+    },
 
     /// The last grant of the resource was this owner's and has run out. What it
     /// protected may be another's by now: acquire again, with a new token.
@@ -109,6 +128,8 @@ impl ClientError {
     pub fn reason(&self) -> Option<&str> {
         match self {
             Self::Conflict(_) => Some(reason::LOCK_CONFLICT),
+            Self::Deadlock(_) => Some(reason::DEADLOCK),
+            Self::WaitCancelled { .. } => Some(reason::WAIT_CANCELLED),
             Self::Expired { .. } => Some(reason::LOCK_EXPIRED),
             Self::NotHeld(_) => Some(reason::LOCK_NOT_HELD),
             Self::NotFound { .. } => Some(reason::LOCK_NOT_FOUND),

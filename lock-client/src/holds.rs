@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use tokio::sync::{OwnedMutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::{OwnedMutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, watch};
 
 use crate::{
     doubts::Doubts,
@@ -21,12 +21,15 @@ pub(crate) struct Holds {
     owners: Mutex<Owners>,
 }
 
-/// The place of one resource of one owner: there while somebody holds it or has
-/// the turn.
+/// The place of one resource of one owner: there while somebody holds it, waits in
+/// line for it or has the turn.
 #[derive(Debug, Default)]
 struct Slot {
-    turn: Arc<tokio::sync::Mutex<()>>,
+    /// Counts the turns.
+    turn: Arc<tokio::sync::Mutex<u64>>,
     hold: Option<Arc<Hold>>,
+    /// How many wait in line at the server.
+    in_line: usize,
 }
 
 /// The right to acquire or release one resource for one owner.
@@ -35,7 +38,17 @@ pub(crate) struct Turn {
     holds: Arc<Holds>,
     key: Key,
     /// None while it waits.
-    permit: Option<OwnedMutexGuard<()>>,
+    permit: Option<OwnedMutexGuard<u64>>,
+}
+
+/// A turn that was given up to wait in line at the server, for as long as others
+/// may need it before that wait is over.
+#[derive(Debug)]
+pub(crate) struct InLine {
+    holds: Arc<Holds>,
+    key: Key,
+    /// Which turn it was.
+    turn: u64,
 }
 
 impl Holds {
@@ -49,7 +62,9 @@ impl Holds {
         // Looks after the slot from here on, also if this future is dropped
         // while it waits.
         let mut turn = Turn { holds: self.clone(), key, permit: None };
-        turn.permit = Some(slot.lock_owned().await);
+        let mut permit = slot.lock_owned().await;
+        *permit += 1;
+        turn.permit = Some(permit);
         turn
     }
 
@@ -83,7 +98,7 @@ impl Holds {
 
 impl Slot {
     fn is_wanted(&self, own: usize) -> bool {
-        self.hold.is_some() || Arc::strong_count(&self.turn) > 1 + own
+        self.hold.is_some() || self.in_line > 0 || Arc::strong_count(&self.turn) > 1 + own
     }
 }
 
@@ -102,6 +117,18 @@ impl Turn {
         self.holds.slots().entry(self.key.clone()).or_default().hold = Some(hold);
     }
 
+    /// Lets others have their turn while this one waits in line at the server.
+    pub(crate) fn wait_in_line(self) -> InLine {
+        let turn = self.permit.as_deref().copied().unwrap_or_default();
+        self.holds.slots().entry(self.key.clone()).or_default().in_line += 1;
+        InLine { holds: self.holds.clone(), key: self.key.clone(), turn }
+    }
+
+    /// Whether anybody waits in line for the same lock in the same name.
+    pub(crate) fn others_in_line(&self) -> bool {
+        self.holds.slots().get(&self.key).is_some_and(|slot| slot.in_line > 0)
+    }
+
     /// Whether it was this hold that is held, and now nothing is.
     pub(crate) fn take(&self, hold: &Arc<Hold>) -> bool {
         let mut slots = self.holds.slots();
@@ -111,6 +138,25 @@ impl Turn {
             slot.hold = None;
         }
         same
+    }
+}
+
+impl InLine {
+    /// The turn again, and whether nobody else had one meanwhile: what the server
+    /// said is then as good as if it had been asked in this turn.
+    pub(crate) async fn over(self) -> (Turn, bool) {
+        let turn = self.holds.turn(self.key.clone()).await;
+        let alone = turn.permit.as_deref() == Some(&(self.turn + 1));
+        (turn, alone)
+    }
+}
+
+impl Drop for InLine {
+    fn drop(&mut self) {
+        if let Some(slot) = self.holds.slots().get_mut(&self.key) {
+            slot.in_line -= 1;
+        }
+        self.holds.tidy(&self.key, 0);
     }
 }
 
@@ -128,6 +174,8 @@ pub(crate) struct Owner {
     /// The id was made here, for this client.
     own: bool,
     gate: RwLock<()>,
+    /// Tells who waits in line that everything is being released.
+    releasing: watch::Sender<()>,
 }
 
 impl Owner {
@@ -145,9 +193,16 @@ impl Owner {
         self.gate.read().await
     }
 
-    /// For the release of everything.
+    /// For the release of everything. Ends the waits in line that began before.
     pub(crate) async fn alone(&self) -> RwLockWriteGuard<'_, ()> {
-        self.gate.write().await
+        let alone = self.gate.write().await;
+        self.releasing.send_replace(());
+        alone
+    }
+
+    /// Changes when everything is released from now on.
+    pub(crate) fn releases(&self) -> watch::Receiver<()> {
+        self.releasing.subscribe()
     }
 }
 
@@ -171,8 +226,9 @@ impl Holds {
             // Twice as many: so looking through all costs little for each.
             owners.tidy_at = 2 * owners.by_id.len().max(8);
         }
-        let owner = Arc::new(Owner { id: id.to_owned(), own, gate: RwLock::new(()) });
-        owners.by_id.insert(id.to_owned(), Arc::downgrade(&owner));
+        let (id, gate, releasing) = (id.to_owned(), RwLock::new(()), watch::Sender::new(()));
+        let owner = Arc::new(Owner { id, own, gate, releasing });
+        owners.by_id.insert(owner.id.clone(), Arc::downgrade(&owner));
         owner
     }
 }

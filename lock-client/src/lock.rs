@@ -32,6 +32,8 @@ pub struct Lock {
     pub metadata: BTreeMap<String, String>,
     /// Its lease has run out, and nobody has taken it over or purged it yet.
     pub stale: bool,
+    /// How many waited for the resource as the server answered.
+    pub queue_length: u64,
 }
 
 impl From<wire::Lock> for Lock {
@@ -50,6 +52,7 @@ impl From<wire::Lock> for Lock {
             ttl: span(lock.ttl),
             metadata: lock.metadata.into_iter().collect(),
             stale,
+            queue_length: lock.queue_length,
         }
     }
 }

@@ -7,7 +7,8 @@
 //! needs one; `session/stream.rs` is one stream with the commands that it has
 //! yet to answer, `session/command.rs` what may go on it. Which server is asked,
 //! for how long and how often is decided in `call.rs`, for calls and commands
-//! alike.
+//! alike. An acquisition that waits in line is no command, since a message cannot
+//! be cancelled: see `call.rs`.
 //!
 //! # Servers without it
 //!

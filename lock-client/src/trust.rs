@@ -37,6 +37,13 @@ pub(crate) fn trusted_until(sent_at: Instant, remaining: Duration, ttl: Duration
     sent_at + remaining.min(LONGEST).saturating_sub(margin(ttl))
 }
 
+/// Whether an answer with this much time left was under way for so long that
+/// counting from before its request wastes more of the lease than a renewal
+/// costs. So it is for who waited in line.
+pub(crate) fn took_too_long(took: Duration, remaining: Duration) -> bool {
+    took > remaining / 10
+}
+
 /// When to renew it: at a third of the time to live, or of what was left if
 /// that is less, ten per cent sooner or later. `random` is in `0.0..1.0`.
 pub(crate) fn renewal_due(
@@ -82,6 +89,13 @@ mod tests {
         assert_eq!(trusted_until(sent_at, ms(5_000), ms(5_000)) - sent_at, ms(4_500));
         assert_eq!(trusted_until(sent_at, ms(100), ms(5_000)), sent_at);
         assert!(trusted_until(sent_at, Duration::MAX, Duration::MAX) <= sent_at + LONGEST);
+    }
+
+    #[test]
+    fn an_answer_is_asked_for_again_when_it_took_a_tenth_of_the_lease() {
+        assert!(!took_too_long(ms(500), ms(5_000)));
+        assert!(took_too_long(ms(501), ms(5_000)));
+        assert!(took_too_long(ms(1), ms(0)));
     }
 
     #[test]

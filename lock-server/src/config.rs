@@ -4,6 +4,7 @@
 mod lease;
 mod network;
 mod store;
+mod waiting;
 
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -13,7 +14,9 @@ use service_kit::{
     telemetry::{LogFormat, TelemetryOptions},
 };
 
-pub use self::{lease::LeaseConfig, network::NetworkConfig, store::StoreConfig};
+pub use self::{
+    lease::LeaseConfig, network::NetworkConfig, store::StoreConfig, waiting::WaitConfig,
+};
 
 /// Hands out leases on named resources over gRPC.
 ///
@@ -70,6 +73,10 @@ pub struct Config {
     /// How long leases are.
     #[command(flatten)]
     pub lease: LeaseConfig,
+
+    /// How long callers may wait in line, and how many.
+    #[command(flatten)]
+    pub waiting: WaitConfig,
 
     /// What connections may do.
     #[command(flatten)]
@@ -177,6 +184,7 @@ impl Config {
         }
         self.lease.ttl_policy()?;
         self.lease.validate()?;
+        self.waiting.validate()?;
         self.store.validate()?;
         self.network.validate()
     }

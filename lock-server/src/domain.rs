@@ -11,8 +11,10 @@ mod page;
 mod quote;
 mod span;
 mod ttl;
+mod waiting;
+mod watch;
 
-pub use command::{Acquire, Command, Outcome, Release, Renew};
+pub use command::{Acquire, Command, HandOn, Leave, Outcome, Release, Renew, There, Wait};
 pub use decide::{Change, Decision, Row, decide};
 pub use event::{
     Actor, Event, EventFilter, EventKind, EventPage, ForceRelease, Forced, ForcedBy, Purge, Reason,
@@ -24,3 +26,5 @@ pub use page::{ListFilter, LockPage, StaleFilter, StalePage};
 pub use quote::quote;
 pub use span::Span;
 pub use ttl::{TtlLimits, TtlPolicy, TtlPolicyError};
+pub use waiting::{Circle, WaitsFor, circles};
+pub use watch::{LockEvent, LockEventKind, Seen, WatchFilter, WatchPage};

@@ -8,27 +8,40 @@ mod admission;
 mod batcher;
 mod readiness;
 mod sweeper;
+mod waiting;
+mod watch;
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::readiness::chain;
 use self::{
     admission::{Admission, Share},
     batcher::{Batcher, Job, Reply},
+    waiting::Waiting,
+    watch::Watching,
 };
 pub use self::{
-    batcher::{Answer, Answers, Done},
+    batcher::{Answer, Answers, Done, Number, Numbered},
     readiness::watch_readiness,
     sweeper::{Sweeper, SweeperOptions},
+    waiting::Receipt,
+    watch::{Watch, Watched},
 };
 use crate::{
     domain::{
         Acquire, Actor, Command, EventFilter, EventPage, ForceRelease, Forced, ListFilter, Lock,
-        LockPage, Outcome, OwnerId, Purge, Release, Renew, Resource, StaleFilter, StalePage,
-        Timestamp, TtlPolicy,
+        LockPage, Outcome, OwnerId, Purge, Release, Renew, Resource, Span, StaleFilter, StalePage,
+        Timestamp, TtlPolicy, WatchFilter,
     },
     error::LockError,
     store::Store,
@@ -45,23 +58,68 @@ const LEASES_A_PLACE: usize = 64;
 pub struct LockEngine {
     store: Arc<dyn Store>,
     batcher: Batcher,
+    waiting: Waiting,
+    watching: Watching,
     ttl: TtlPolicy,
+    max_wait: Span,
     admission: Admission,
     stopping: CancellationToken,
+    /// They end with this object.
+    _tenders: JoinSet<()>,
+}
+
+/// How much there may be at one server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineBounds {
+    /// The most requests that are under way.
+    pub max_queue: usize,
+    /// The longest wait in line.
+    pub max_wait: Span,
+    /// The most callers that wait in line.
+    pub max_waiters: usize,
+    /// How long their places are kept when this server is not heard of.
+    pub waiter_grace: Duration,
+    /// The most watches.
+    pub max_watches: usize,
 }
 
 impl LockEngine {
-    /// An engine on a store, with at most `max_queue` requests under way. Must
-    /// be called in a runtime.
+    /// An engine on a store. Must be called in a runtime.
     pub fn new(
         store: Arc<dyn Store>,
         ttl: TtlPolicy,
-        max_queue: usize,
+        bounds: EngineBounds,
         stopping: CancellationToken,
     ) -> Self {
-        let admission = Admission::new(max_queue, stopping.clone());
+        let admission = Admission::new(bounds.max_queue, stopping.clone());
         let batcher = Batcher::new(Arc::clone(&store));
-        Self { store, batcher, ttl, admission, stopping }
+        let (line, most) = (batcher.line().clone(), bounds.max_waiters);
+        let waiting = Waiting::new(line, Arc::clone(&store), most, stopping.clone());
+        let mut tenders = JoinSet::new();
+        if let Some(wakes) = store.wakes() {
+            let (tender, messenger) = waiting::tend(waiting.clone(), wakes, bounds.waiter_grace);
+            tenders.spawn(tender.run());
+            tenders.spawn(messenger.run());
+        }
+        let watching = Watching::new(Arc::clone(&store), bounds.max_watches, stopping.clone());
+        tenders.spawn(watching.tailer().run());
+        let max_wait = bounds.max_wait;
+        Self {
+            store,
+            batcher,
+            waiting,
+            watching,
+            ttl,
+            max_wait,
+            admission,
+            stopping,
+            _tenders: tenders,
+        }
+    }
+
+    /// The longest wait in line.
+    pub fn max_wait(&self) -> Span {
+        self.max_wait
     }
 
     /// Limits and defaults of the time to live.
@@ -88,14 +146,23 @@ impl LockEngine {
     pub fn submit(
         &self,
         command: Command,
-        number: u64,
+        number: Number,
         answers: &Answers,
     ) -> Result<(), LockError> {
-        let place = self.admission.enter(1)?;
-        let reply = Reply::Numbered(number, answers.clone());
-        let place = Share::Whole { _place: place };
-        self.batcher.submit(Job { command, reply, place, since: Instant::now() });
-        Ok(())
+        self.put_in_line(command, Reply::Numbered(number, answers.clone()))
+    }
+
+    fn put_in_line(&self, command: Command, reply: Reply) -> Result<(), LockError> {
+        let place = Share::Whole { _place: self.admission.enter(1)? };
+        match command {
+            Command::Acquire(acquire) if let Some(wait) = acquire.wait => {
+                self.waiting.submit(acquire, wait, place, reply)
+            }
+            command => {
+                self.batcher.line().submit(Job { command, reply, place, since: Instant::now() });
+                Ok(())
+            }
+        }
     }
 
     /// Carries out one command. It is in line when this returns; what is
@@ -104,21 +171,20 @@ impl LockEngine {
     /// # Errors
     /// When the server is stopping or overloaded, or the store is away.
     pub fn carry_out(&self, command: Command) -> impl Future<Output = Answer> + Send + use<> {
-        let submitted = self.admission.enter(1).map(|place| {
-            let (sender, answer) = oneshot::channel();
-            let reply = Reply::One(sender);
-            let place = Share::Whole { _place: place };
-            self.batcher.submit(Job { command, reply, place, since: Instant::now() });
-            answer
-        });
+        let (sender, answer) = oneshot::channel();
+        let submitted = self.put_in_line(command, Reply::One(sender)).map(|()| answer);
         async move { submitted?.await.unwrap_or(Err(LockError::ShuttingDown)) }
     }
 
-    /// Grants a lock, or re-enters it (`true`).
+    /// Grants a lock, or re-enters it (`true`). One that was waited for is handed
+    /// on, unless its receipt is told that the answer was sent.
     ///
     /// # Errors
     /// [`LockError::Conflict`] when another owner holds it.
-    pub async fn acquire(&self, acquire: Acquire) -> Result<(Lock, bool), LockError> {
+    pub async fn acquire(
+        &self,
+        acquire: Acquire,
+    ) -> Result<(Lock, bool, Option<Receipt>), LockError> {
         acquired(self.carry_out(Command::Acquire(acquire)).await)
     }
 
@@ -169,9 +235,9 @@ impl LockEngine {
             // The leases share the place of their request, for as long as one of
             // them is in line; not for as long as nobody reads the answer.
             if let Some(place) = place {
-                self.batcher.submit_all((0..).zip(commands).map(|(number, command)| Job {
+                self.batcher.line().submit_all((0..).zip(commands).map(|(id, command)| Job {
                     command,
-                    reply: Reply::Numbered(number, sender.clone()),
+                    reply: Reply::Numbered(Number { id, waits: false }, sender.clone()),
                     place: Share::Part { _place: Arc::clone(&place) },
                     since,
                 }));
@@ -265,6 +331,14 @@ impl LockEngine {
         }
     }
 
+    /// Begins to watch what happens to locks, with the renewals if asked for.
+    ///
+    /// # Errors
+    /// When the server is stopping or overloaded.
+    pub fn watch(&self, filter: WatchFilter, renewals: bool) -> Result<Watch, LockError> {
+        self.watching.begin(filter, renewals)
+    }
+
     /// A page of the audit trail, the newest event first.
     ///
     /// # Errors
@@ -282,12 +356,12 @@ impl LockEngine {
 
 /// The outcomes of numbered commands, by their numbers.
 async fn gather(
-    mut answers: mpsc::UnboundedReceiver<(u64, Answer)>,
+    mut answers: mpsc::UnboundedReceiver<Numbered>,
     count: usize,
 ) -> Result<Vec<Outcome>, LockError> {
     let mut outcomes = vec![None; count];
-    while let Some((number, answer)) = answers.recv().await {
-        if let Some(slot) = usize::try_from(number).ok().and_then(|at| outcomes.get_mut(at)) {
+    while let Some(Numbered { number, answer, .. }) = answers.recv().await {
+        if let Some(slot) = usize::try_from(number.id).ok().and_then(|at| outcomes.get_mut(at)) {
             *slot = Some(answer?.outcome);
         }
     }
@@ -296,17 +370,24 @@ async fn gather(
     outcomes.into_iter().collect::<Option<_>>().ok_or(LockError::ShuttingDown)
 }
 
-/// What an acquire came to: the lock, and whether it was held before.
+/// What an acquire came to: the lock, whether it was held before, and the receipt
+/// of one that was waited for.
 ///
 /// # Errors
 /// [`LockError::Conflict`] when another owner holds it.
-pub fn acquired(answer: Answer) -> Result<(Lock, bool), LockError> {
-    match answer?.outcome {
-        Outcome::Granted { lock, reentrant } => Ok((lock, reentrant)),
-        Outcome::Conflict { holder } => {
-            // Nobody can wait yet, so nobody does.
-            Err(LockError::Conflict { holder: Box::new(holder), queue_length: 0 })
+pub fn acquired(answer: Answer) -> Result<(Lock, bool, Option<Receipt>), LockError> {
+    match answer? {
+        Done { outcome: Outcome::Granted { lock, reentrant }, grant, .. } => {
+            Ok((lock, reentrant, grant.map(Receipt)))
         }
+        Done { outcome: Outcome::Conflict { holder }, .. } => {
+            Err(LockError::Conflict { holder: Box::new(holder) })
+        }
+        Done { outcome: Outcome::QueueFull { most }, .. } => Err(LockError::Overloaded {
+            limit: "--max-waiters-per-resource",
+            value: most as usize,
+            what: "callers wait for this resource",
+        }),
         other => unreachable!("an acquire came to {other:?}"),
     }
 }
@@ -317,7 +398,7 @@ pub fn acquired(answer: Answer) -> Result<(Lock, bool), LockError> {
 /// [`LockError::Expired`] or [`LockError::NotHeld`] when there is no lease.
 pub fn renewed(answer: Answer) -> Result<Lock, LockError> {
     match answer? {
-        Done { command: Command::Renew(renew), outcome } => renewal(outcome, renew),
+        Done { command: Command::Renew(renew), outcome, .. } => renewal(outcome, renew),
         other => unreachable!("a renewal came to {other:?}"),
     }
 }
@@ -332,6 +413,7 @@ pub fn released(answer: Answer) -> Result<bool, LockError> {
         Done {
             command: Command::Release(Release { resource, owner, token }),
             outcome: Outcome::NotHeld { holder, forced },
+            ..
         } => Err(LockError::NotHeld { resource, owner, token, holder, forced }),
         other => unreachable!("a release came to {other:?}"),
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    domain::{FencingToken, ForcedBy, Lock, OwnerId, Resource, Timestamp},
+    domain::{Circle, FencingToken, ForcedBy, Lock, OwnerId, Resource, Timestamp},
     store::StoreError,
 };
 
@@ -13,10 +13,22 @@ pub enum LockError {
     /// Another owner holds the resource.
     #[error("another owner holds the resource")]
     Conflict {
-        /// The other owner's lock.
+        /// The other owner's lock, with how many wait for it.
         holder: Box<Lock>,
-        /// How many wait for the resource.
-        queue_length: u64,
+    },
+    /// Waiting would close a circle of owners that wait for each other.
+    #[error("waiting would never end: the owners wait for each other")]
+    Deadlock {
+        /// Who waits for whom.
+        circle: Arc<Circle>,
+    },
+    /// `ReleaseAll` took the caller out of line.
+    #[error("the owner's waits were cancelled")]
+    WaitCancelled {
+        /// What was waited for.
+        resource: Resource,
+        /// By whom.
+        owner: OwnerId,
     },
     /// The last grant of the resource was the caller's and has run out.
     #[error("the lease has run out")]
@@ -74,6 +86,8 @@ pub enum LockError {
         limit: &'static str,
         /// Its value.
         value: usize,
+        /// What there is so much of: `requests are under way`, say.
+        what: &'static str,
     },
 }
 

@@ -3,6 +3,7 @@
 mod check;
 mod commands;
 mod convert;
+mod delivery;
 mod health;
 mod keep_alive;
 mod lock_service;
@@ -10,6 +11,7 @@ mod observe;
 mod page_token;
 mod session;
 mod status;
+mod watch;
 
 use tonic::transport::server::{Router, Server};
 use tonic_health::pb::health_server::HealthServer;
@@ -37,7 +39,7 @@ pub fn router(
         .max_concurrent_streams(network.max_concurrent_streams)
         .http2_keepalive_interval(Some(network.ping_interval))
         .http2_keepalive_timeout(Some(network.ping_timeout))
-        .add_service(locks)
+        .add_service(delivery::Delivery(locks))
         .add_service(HealthServer::new(health))
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);

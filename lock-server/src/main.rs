@@ -60,7 +60,7 @@ async fn serve(config: Config) -> Result<(), StartError> {
 
 #[expect(clippy::print_stdout, reason = "what the command was for")]
 async fn migrate(config: Config) -> Result<(), StartError> {
-    let database = config.store.options()?.url.to_string();
+    let database = config.store.options(&config.waiting)?.url.to_string();
     let store = lock_server::open_store(&config).await?;
     store.close().await;
     println!("the schema of {database} is up to date");

@@ -11,7 +11,7 @@ use tonic_health::server::HealthReporter;
 use crate::{
     Config,
     config::ConfigError,
-    engine::{LockEngine, Sweeper, chain, watch_readiness},
+    engine::{EngineBounds, LockEngine, Sweeper, chain, watch_readiness},
     grpc::{self, Health, LockApi},
     store::{self, OpenError, Store, StoreError},
 };
@@ -85,7 +85,7 @@ impl Server {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         config.validate()?;
         let store = open_store(&config).await?;
-        tracing::info!(database = %config.store.options()?.url, "keeping locks here");
+        tracing::info!(database = %config.store.options(&config.waiting)?.url, "keeping locks here");
         let address = config.listen;
         let listener = TcpListener::bind(address)
             .await
@@ -116,9 +116,14 @@ impl Server {
         let reporter = HealthReporter::new();
         Health::report(&reporter, true).await;
         let health = Health::new(&reporter, store.engine(), stopping.clone());
-        let max_queue = config.network.max_queue;
-        let engine =
-            Arc::new(LockEngine::new(Arc::clone(&store), ttl, max_queue, stopping.clone()));
+        let bounds = EngineBounds {
+            max_queue: config.network.max_queue,
+            max_wait: config.waiting.max_wait.into(),
+            max_waiters: config.waiting.max_waiters,
+            waiter_grace: config.waiting.waiter_grace,
+            max_watches: config.network.max_watches,
+        };
+        let engine = Arc::new(LockEngine::new(Arc::clone(&store), ttl, bounds, stopping.clone()));
         let api = LockApi::new(Arc::clone(&engine));
         let router = grpc::router(api, health, &config.network).map_err(StartError::Describe)?;
         let background = start_background(&config, &store, &reporter, &stopping);
@@ -136,6 +141,10 @@ impl Server {
         let grace = config.shutdown.shutdown_grace;
         let end = Instant::now() + grace;
         tracing::info!(why, grace = %humantime::format_duration(grace), "stopping");
+        // Before its callers hear of it and come to another server.
+        if let Ok(Err(error)) = tokio::time::timeout(MOMENT, store.send_waiters_away()).await {
+            tracing::debug!(error = %chain(&error), "could not tell the other servers");
+        }
         stopping.cancel();
         Health::report(&reporter, false).await;
         tokio::select! {
@@ -166,7 +175,7 @@ async fn last_answers(engine: &LockEngine) {
 /// # Errors
 /// When it cannot be used.
 pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StartError> {
-    let options = config.store.options()?;
+    let options = config.store.options(&config.waiting)?;
     Ok(store::open(&options, config.store.database_pooler).await?)
 }
 

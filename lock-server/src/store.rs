@@ -16,6 +16,7 @@
 mod connections;
 mod error;
 mod migrations;
+mod news;
 mod open;
 pub mod postgres;
 pub mod sqlite;
@@ -24,6 +25,7 @@ mod waves;
 use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
+use tokio::sync::mpsc;
 
 pub use self::{
     error::{OpenError, StoreError},
@@ -31,8 +33,9 @@ pub use self::{
     open::{DatabaseUrl, open},
 };
 use crate::domain::{
-    Command, EventFilter, EventPage, ForceRelease, Forced, ListFilter, Lock, LockPage, Outcome,
-    OwnerId, Purge, Resource, Span, StaleFilter, StalePage, Timestamp,
+    Command, EventFilter, EventPage, ForceRelease, Forced, ListFilter, Lock, LockEvent, LockPage,
+    Outcome, OwnerId, Purge, Resource, Span, StaleFilter, StalePage, Timestamp, WaitsFor,
+    WatchFilter, WatchPage,
 };
 
 /// Where locks are kept.
@@ -145,8 +148,156 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// As [`Self::apply`].
     async fn probe(&self) -> Result<(), StoreError>;
 
+    /// News about who waits at this server, as they come. There is one who
+    /// listens: the first to ask.
+    fn wakes(&self) -> Option<mpsc::UnboundedReceiver<Wake>>;
+
+    /// Says that this server is there, for [`WaitLimits::grace`], and so are its
+    /// places in line: to be said again and again while there is one.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    async fn say_alive(&self) -> Result<(), StoreError>;
+
+    /// What is to be done about those who wait: what [`Wake`]s tell, for when one
+    /// was lost.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    async fn look_after_waiters(&self) -> Result<Look, StoreError>;
+
+    /// Which of these have no place in line, and none that was granted either,
+    /// by their position.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    async fn without_place(
+        &self,
+        waiters: &[(Resource, OwnerId)],
+    ) -> Result<Vec<usize>, StoreError>;
+
+    /// From now on nothing is taken for callers who wait at this server: they are
+    /// sent to others, where what is granted to their places is kept for the grace.
+    ///
+    /// # Errors
+    /// As [`Self::apply`]. It holds all the same, and is only not known elsewhere.
+    async fn send_waiters_away(&self) -> Result<(), StoreError>;
+
+    /// Who waits for whom, as far as the waiter holds what others wait for.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    async fn waits_for(&self) -> Result<Vec<WaitsFor>, StoreError>;
+
+    /// Drops the places of servers that are gone, of at most `most` resources,
+    /// and hands on what was granted to them and not taken: of how many.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    async fn drop_gone_waiters(&self, most: u32) -> Result<u64, StoreError>;
+
+    /// Begins to watch: what happens from when this returns is told by
+    /// [`Self::changes`], with the renewals if asked for. There is one who
+    /// watches. To begin anew, or with the renewals, takes nothing from what was
+    /// not told yet.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    async fn watch(&self, _renewals: bool) -> Result<(), StoreError> {
+        Err(StoreError::ChangesLost)
+    }
+
+    /// What has happened to locks since it was asked last, with the renewals if they
+    /// are asked for still: each thing once, in order for each resource. To be asked several times a second; who does not,
+    /// for some seconds, watches no more.
+    ///
+    /// # Errors
+    /// As [`Self::apply`], and when something may be missing or nobody watches: it
+    /// is to be begun anew.
+    async fn changes(&self, _renewals: bool) -> Result<Changes, StoreError> {
+        Err(StoreError::ChangesLost)
+    }
+
+    /// At most `size` live locks after a resource, ordered by resource, and what
+    /// this look has seen.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    async fn watched(
+        &self,
+        _filter: &WatchFilter,
+        _after: Option<&Resource>,
+        _size: u32,
+    ) -> Result<WatchPage, StoreError> {
+        Err(StoreError::ChangesLost)
+    }
+
+    /// Forgets at most `most` changes, if nobody watches any more: how many.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    async fn forget_changes(&self, _most: u32) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
     /// Lets go of the database.
     async fn close(&self);
+}
+
+/// What has happened to locks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// In order for each resource.
+    pub list: Vec<LockEvent>,
+    /// There is more: ask at once.
+    pub more: bool,
+    /// All leases that had run out by then have been told of, but for some that
+    /// somebody worked on.
+    pub expired_before: Timestamp,
+}
+
+/// News about who waits at this server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wake {
+    /// The lock has been granted to its owner, who waited here.
+    Granted {
+        /// At which place in line.
+        place: i64,
+        /// The lock as it is now.
+        lock: Box<Lock>,
+    },
+    /// Something has become of this one: ask again.
+    Settled {
+        /// What it waits for.
+        resource: Resource,
+        /// Who it is.
+        owner: OwnerId,
+    },
+    /// News may have been missed: look after all.
+    Missed,
+}
+
+/// What is to be done about those who wait.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Waited here, and something has become of them: ask again.
+    pub settled: Vec<(Resource, OwnerId)>,
+    /// Are waited for, anywhere, and not held any more after this time: hand on
+    /// then. At most [`LOOK_AHEAD`], and none where it is so already.
+    pub due: Vec<(Resource, Span)>,
+}
+
+/// How far a look sees. Longer than until the next look, by what that may be
+/// late.
+pub const LOOK_AHEAD: Span = Span::from_micros(1_500_000);
+
+/// How waiting is bounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WaitLimits {
+    /// The most that wait for one resource.
+    pub most_for_one: u32,
+    /// For how long the places of a server are kept that is not heard of.
+    pub grace: Duration,
 }
 
 /// How a store takes batches.
@@ -188,4 +339,9 @@ pub struct StoreOptions {
     /// an unknown resource refuses itself. Must stay far below the time after
     /// which free rows are pruned: see docs/decisions/0003-fencing-tokens.md.
     pub max_stall: Span,
+    /// How waiting is bounded.
+    pub waiting: WaitLimits,
+    /// Where Postgres is to be listened to, where that is another way than the
+    /// URL's: a transaction-pooling proxy does not pass notifications on.
+    pub listen_url: Option<DatabaseUrl>,
 }

@@ -13,6 +13,11 @@ pub const LOCK_EXPIRED: &str = "LOCK_EXPIRED";
 pub const LOCK_NOT_HELD: &str = "LOCK_NOT_HELD";
 /// The resource is free. `NOT_FOUND`.
 pub const LOCK_NOT_FOUND: &str = "LOCK_NOT_FOUND";
+/// Waiting would close a circle of owners that wait for each other.
+/// `FAILED_PRECONDITION`.
+pub const DEADLOCK: &str = "DEADLOCK";
+/// `ReleaseAll` took the waiting owner out of line. `ABORTED`.
+pub const WAIT_CANCELLED: &str = "WAIT_CANCELLED";
 /// A field of the request is wrong. `INVALID_ARGUMENT`.
 pub const INVALID_REQUEST: &str = "INVALID_REQUEST";
 /// The database did not answer in time, or the outcome is unknown. `UNAVAILABLE`.
@@ -38,6 +43,9 @@ pub mod metadata {
     pub const REMAINING_MS: &str = "remaining_ms";
     /// How many others wait for the resource.
     pub const QUEUE_LENGTH: &str = "queue_length";
+    /// The circle that waiting would close: `owner → type/id → owner → …`, from
+    /// the caller back to the caller, shortened to fit.
+    pub const CYCLE: &str = "cycle";
     /// The fencing token that the call was about; that of now, where a hold has
     /// moved on.
     pub const FENCING_TOKEN: &str = "fencing_token";

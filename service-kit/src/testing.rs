@@ -4,6 +4,7 @@
 //! starts is gone after the test process, however that ends.
 
 mod eventually;
+mod pgbouncer;
 mod port;
 pub mod postgres;
 mod process;
@@ -11,6 +12,7 @@ mod proxy;
 
 pub use eventually::eventually;
 pub use nix::sys::signal::Signal;
+pub use pgbouncer::PgBouncer;
 pub use port::free_port;
 pub use postgres::{PostgresServer, TestDatabase};
 pub use process::Process;

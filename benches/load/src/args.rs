@@ -42,10 +42,16 @@ pub(crate) enum Scenario {
     Renewals,
     /// 80 % renewals, 15 % acquire and release, 5 % conflicts.
     Mixed,
+    /// How often one lock changes hands among those who wait in line for it.
+    Handoff,
+    /// From a release to the answer of the next in line.
+    HandoffTime,
     /// Latency over load, open loop.
     OpenLoop,
     /// Many locks kept alive by one client.
     KeepAlive,
+    /// What many who wait for one lock cost.
+    Waiters,
     /// A small table against a large one.
     Size,
     /// What millions of pairs leave behind.
@@ -83,6 +89,10 @@ pub(crate) struct Options {
     /// For how long that is watched. A lease is renewed about every 100 seconds.
     #[arg(long, default_value = "120", value_parser = seconds)]
     pub(crate) keep_alive_seconds: Duration,
+
+    /// How many wait for one lock while the server's memory is looked at.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub(crate) waiters: u32,
 
     /// How many rows the large table has.
     #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1_000..))]
@@ -130,6 +140,7 @@ impl Options {
             rounds: 1,
             keep_alive_locks: 500,
             keep_alive_seconds: Duration::from_secs(1),
+            waiters: 200,
             size_rows: 10_000,
             churn_pairs: 5_000,
             ..self
@@ -192,6 +203,7 @@ mod tests {
             (["--rounds", "0"], "1..=100"),
             (["--target", "etcetera"], "etcd"),
             (["--connections", "1000"], "1..=256"),
+            (["--waiters", "30000"], "1..=20000"),
         ] {
             let problem = options(&args).unwrap_err();
             assert!(problem.contains(words), "{args:?}: {problem}");
@@ -202,6 +214,6 @@ mod tests {
     fn a_smoke_test_is_small() {
         let options = options(&["--smoke", "--seconds", "9"]).unwrap().sized();
         assert!(options.seconds < Duration::from_secs(1));
-        assert!(options.churn_pairs <= 5_000);
+        assert!(options.churn_pairs <= 5_000 && options.waiters <= 1_000);
     }
 }

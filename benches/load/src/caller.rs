@@ -12,6 +12,8 @@ mod statement;
 mod unary;
 mod zookeeper;
 
+use std::time::Duration;
+
 pub(crate) use self::{
     advisory::Advisory,
     etcd::Etcd,
@@ -57,14 +59,34 @@ impl Caller {
     /// Tries to take a lock.
     pub(crate) async fn acquire(&mut self, lock: usize) -> Result<Grant> {
         match self {
-            Self::Unary(caller) => caller.acquire(lock).await,
-            Self::Session(caller) => caller.acquire(lock).await,
+            Self::Unary(caller) => caller.acquire(lock, None).await,
+            Self::Session(caller) => caller.acquire(lock, None).await,
             Self::Statement(caller) => caller.acquire(lock).await,
             Self::Advisory(caller) => caller.acquire(lock).await,
             Self::Rows(caller) => caller.acquire(lock).await,
             Self::Etcd(caller) => caller.acquire(lock).await,
             Self::Redis(caller) => caller.acquire(lock).await,
             Self::Zookeeper(caller) => caller.acquire(lock).await,
+        }
+    }
+
+    /// Waits in line for a lock. Only `lock-server` looks at the limit; none of the others are asked
+    /// to wait for so long.
+    pub(crate) async fn wait_for(&mut self, lock: usize, at_most: Duration) -> Result<()> {
+        let grant = match self {
+            Self::Unary(caller) => caller.acquire(lock, Some(at_most)).await,
+            Self::Session(caller) => caller.acquire(lock, Some(at_most)).await,
+            Self::Advisory(caller) => caller.wait_for(lock).await,
+            // It always lets its callers wait.
+            Self::Etcd(caller) => caller.acquire(lock).await,
+            Self::Zookeeper(caller) => caller.wait_for(lock).await,
+            Self::Statement(_) | Self::Rows(_) | Self::Redis(_) => {
+                return Err(Trouble::failed("nobody can wait in line there"));
+            }
+        };
+        match grant? {
+            Grant::Granted => Ok(()),
+            Grant::Conflict => Err(Trouble::failed("a wait ended without a grant")),
         }
     }
 

@@ -63,6 +63,11 @@ impl Child {
         self.pid
     }
 
+    /// Its folder, which goes with it.
+    pub(crate) fn its_folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Waits until a condition holds, or says why it cannot.
     pub(crate) async fn wait_until(&self, mut ready: impl AsyncFnMut() -> bool) -> Result<()> {
         let latest = Instant::now() + START;

@@ -9,7 +9,7 @@ use crate::{
     load::{Script, Span, closed},
     part::Part,
     row::Row,
-    target::{Connections, Kind, Target, Way},
+    target::{Connections, Kind, Target, Way, callers_of_all, meter_of_all},
     trouble::{Result, Trouble},
 };
 
@@ -24,7 +24,8 @@ pub(crate) struct Lane {
 /// A lane with everything that it needs.
 pub(crate) struct Prepared {
     pub(crate) row: Row,
-    pub(crate) target: Result<Arc<Target>>,
+    /// One, or servers of one database, among which the callers are shared out.
+    pub(crate) targets: Result<Vec<Arc<Target>>>,
     pub(crate) way: Way,
     pub(crate) parts: Vec<Part>,
     pub(crate) connections: Connections,
@@ -52,7 +53,7 @@ pub(crate) async fn compare(
         }
         prepared.push(Prepared {
             row: Row::new(scenario, lane.kind, lane.way, lane.callers, case),
-            target: lab.target(lane.kind).await,
+            targets: lab.target(lane.kind).await.map(|target| vec![target]),
             way: lane.way,
             parts: parts(lane),
             connections: lab.connections,
@@ -85,16 +86,16 @@ pub(crate) async fn in_turns(
 /// A lane whose callers are connected, unless something went wrong.
 struct Running {
     row: Row,
-    ready: Option<(Arc<Target>, Vec<Caller>)>,
+    ready: Option<(Vec<Arc<Target>>, Vec<Caller>)>,
 }
 
 impl Running {
     async fn start(lane: Prepared) -> Self {
-        let Prepared { mut row, target, way, parts, connections } = lane;
+        let Prepared { mut row, targets, way, parts, connections } = lane;
         let ready = async {
-            let target = target?;
-            let callers = target.callers(way, parts, connections).await?;
-            Ok::<_, Trouble>((target, callers))
+            let targets = targets?;
+            let callers = callers_of_all(&targets, way, parts, connections).await?;
+            Ok::<_, Trouble>((targets, callers))
         };
         match ready.await {
             Ok(ready) => Self { row, ready: Some(ready) },
@@ -106,12 +107,12 @@ impl Running {
     }
 
     async fn round(&mut self, script: Script, span: Span) {
-        let Some((target, callers)) = self.ready.take() else { return };
-        match closed(callers, script, span, target.meter()).await {
+        let Some((targets, callers)) = self.ready.take() else { return };
+        match closed(callers, script, span, meter_of_all(&targets)).await {
             Ok((callers, run)) => {
                 self.row.add_run(&run, script);
                 // After an error it is not known what the callers hold.
-                self.ready = self.row.trouble.is_none().then_some((target, callers));
+                self.ready = self.row.trouble.is_none().then_some((targets, callers));
             }
             Err(trouble) => self.row.fail(trouble),
         }

@@ -1,6 +1,12 @@
-//! What a commit costs the disk itself: 8 KiB appended and synced, as a database does it.
+//! What a commit costs: the disk itself, with 8 KiB appended and synced as a database does it, and
+//! SQLite with one row.
 
-use std::{fs::File, io::Write as _, time::Instant};
+use std::{fs::File, io::Write as _, path::Path, time::Instant};
+
+use sqlx::{
+    Connection as _, Executor as _, SqliteConnection,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+};
 
 use crate::{
     load::{histogram, micros},
@@ -25,4 +31,34 @@ pub(crate) async fn commit_micros(commits: usize) -> Result<f64> {
         Ok(micros(&times, 0.5))
     };
     tokio::task::spawn_blocking(measure).await.during("measure the disk")?
+}
+
+/// A SQLite file with one table, as durable as that of `lock-server`.
+pub(crate) struct SqliteFile {
+    connection: SqliteConnection,
+}
+
+impl SqliteFile {
+    /// The one in this folder, made if there is none.
+    pub(crate) async fn open(folder: &Path) -> Result<Self> {
+        let options = SqliteConnectOptions::new()
+            .filename(folder.join("rows.db"))
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full);
+        let connection = SqliteConnection::connect_with(&options).await;
+        let mut connection = connection.during("open a SQLite file")?;
+        let table =
+            "CREATE TABLE IF NOT EXISTS rows (id text PRIMARY KEY, changes integer NOT NULL)";
+        connection.execute(table).await.during("make a table")?;
+        Ok(Self { connection })
+    }
+
+    /// One upsert of one row, on disk when this returns.
+    pub(crate) async fn commit_row(&mut self) -> Result<()> {
+        let upsert = "INSERT INTO rows (id, changes) VALUES ($1, 1)
+                      ON CONFLICT (id) DO UPDATE SET changes = changes + 1";
+        let done = sqlx::query(upsert).bind("row").execute(&mut self.connection).await;
+        done.map(drop).during("commit a row")
+    }
 }

@@ -3,8 +3,8 @@
 use crate::{
     args::Scenario,
     lab::Lab,
-    row::median,
-    scenario::{CALLERS, MANY, keep_alive, open_loop, size},
+    row::{OFF_EVEN, median},
+    scenario::{CALLERS, MANY, OURS, handoff, handoff_time, keep_alive, open_loop, size, waiters},
     target::{
         Kind::{
             self, Etcd, LockServerPostgres, LockServerSqlite, NoStore, Obvious, Postgres,
@@ -68,6 +68,8 @@ impl Goal {
 pub(crate) fn goals(lab: &Lab) -> Vec<Goal> {
     let mut goals = throughput(lab);
     goals.extend(latency(lab));
+    goals.extend(handing_on(lab));
+    goals.extend(waiting(lab));
     goals.extend(keeping_alive(lab));
     goals.extend(size(lab));
     goals
@@ -156,6 +158,72 @@ fn latency(lab: &Lab) -> Vec<Goal> {
         half(Unary),
         half(Stream),
     ]
+}
+
+fn handing_on(lab: &Lab) -> Vec<Goal> {
+    let callers = handoff::WAITERS;
+    let of = |kind, way, servers, figure| {
+        rounds(lab, Scenario::Handoff.name(), kind, way, callers, servers, figure)
+    };
+    let rate = |kind, way, servers| of(kind, way, servers, "hand-offs/s");
+    let others = [(Etcd, "etcd's lock API"), (Zookeeper, "ZooKeeper's recipe")];
+    let others = others.map(|(kind, name)| (rate(kind, Own, handoff::ONE), name));
+    let mut goals = Vec::new();
+    for (kind, way, servers) in handoff::OURS {
+        let ours = rate(kind, way, servers);
+        let figure = format!("hand-offs/s among {callers}, {}", lane(kind, way, servers));
+        for (theirs, name) in &others {
+            goals.push(goal(&figure, name, Bound::Above(1.0), ratio(&ours, theirs)));
+        }
+    }
+    for (kind, way, servers) in handoff::OURS {
+        goals.push(goal(
+            &format!("farthest share from an even one, %, {}", lane(kind, way, servers)),
+            "(absolute)",
+            Bound::AtMost(10.0),
+            of(kind, way, servers, OFF_EVEN).as_deref().and_then(median),
+        ));
+    }
+    for callers in handoff_time::CALLERS {
+        for (kind, way, servers) in handoff::OURS {
+            let scenario = Scenario::HandoffTime.name();
+            let found = rounds(lab, scenario, kind, way, callers, servers, handoff_time::RATIO);
+            goals.push(goal(
+                &format!(
+                    "p50 from release to the next one's answer, {callers} callers, {}",
+                    lane(kind, way, servers)
+                ),
+                "one committed upsert + one empty call",
+                Bound::AtMost(2.0),
+                found.as_deref().and_then(median),
+            ));
+        }
+    }
+    goals
+}
+
+fn lane(kind: Kind, way: Way, servers: &str) -> String {
+    format!("{}, {}, {servers}", kind.name(), way.name())
+}
+
+fn waiting(lab: &Lab) -> Vec<Goal> {
+    let count = lab.options.waiters;
+    let goals = OURS.into_iter().map(|(kind, way)| {
+        let name = Scenario::Waiters.name();
+        let found = rounds(lab, name, kind, way, count as usize, handoff::ONE, waiters::EACH);
+        let found = found.filter(|_| count >= waiters::ENOUGH);
+        goal(
+            &format!(
+                "server's memory, KiB for each of {count} waiters, {}, {}",
+                kind.name(),
+                way.name()
+            ),
+            "(absolute)",
+            Bound::Below(4.0),
+            found.as_deref().and_then(median),
+        )
+    });
+    goals.collect()
 }
 
 fn keeping_alive(lab: &Lab) -> Vec<Goal> {

@@ -23,6 +23,7 @@ pub(crate) struct Lab {
     /// What was measured so far.
     pub(crate) rows: Vec<Row>,
     targets: HashMap<Kind, Result<Arc<Target>>>,
+    two_servers: Option<Result<Vec<Arc<Target>>>>,
     // After the targets: a server goes before its database.
     database: Option<Result<Arc<Database>>>,
 }
@@ -36,6 +37,7 @@ impl Lab {
             pool: 16,
             rows: Vec::new(),
             targets: HashMap::new(),
+            two_servers: None,
             database: None,
         }
     }
@@ -59,6 +61,28 @@ impl Lab {
         let started = self.start(kind).await.map(Arc::new);
         self.targets.insert(kind, started.clone());
         started
+    }
+
+    /// Two servers on one new database, started if this is the first to ask.
+    pub(crate) async fn two_servers(&mut self) -> Result<Vec<Arc<Target>>> {
+        if let Some(started) = &self.two_servers {
+            return started.clone();
+        }
+        let started = self.start_two().await;
+        self.two_servers = Some(started.clone());
+        started
+    }
+
+    async fn start_two(&mut self) -> Result<Vec<Arc<Target>>> {
+        let program = self.lock_server()?;
+        let postgres = self.database().await?;
+        let database = postgres.database().await;
+        let mut targets = Vec::with_capacity(2);
+        for _ in 0..2 {
+            let target = Target::lock_server_on(&program, &postgres, &database).await?;
+            targets.push(Arc::new(target));
+        }
+        Ok(targets)
     }
 
     /// The Postgres of all targets that need one; they run one at a time.

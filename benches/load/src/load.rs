@@ -9,7 +9,7 @@ mod tally;
 pub(crate) use self::{
     closed::{closed, counted},
     open::open,
-    script::Script,
+    script::{Script, WAIT},
     tally::{Tally, histogram, micros},
 };
 
@@ -37,6 +37,8 @@ pub(crate) struct Span {
 pub(crate) struct Meter {
     /// The server that is called.
     pub(crate) server: Option<u32>,
+    /// The other one, where two of one database are called.
+    pub(crate) second: Option<u32>,
     /// The database behind it.
     pub(crate) database: Option<u32>,
 }
@@ -44,7 +46,7 @@ pub(crate) struct Meter {
 /// CPU seconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cpu {
-    /// Of the server.
+    /// Of the server, or of both.
     pub(crate) server: Option<f64>,
     /// Of the database.
     pub(crate) database: Option<f64>,
@@ -61,15 +63,33 @@ pub(crate) struct Run {
     pub(crate) seconds: f64,
     /// What was counted.
     pub(crate) tally: Tally,
+    /// The steps of each caller, where its share matters.
+    pub(crate) each: Vec<u64>,
     /// What it cost.
     pub(crate) cpu: Cpu,
 }
 
+impl Run {
+    /// The smallest and the largest share of a caller, relative to an even one.
+    pub(crate) fn shares(&self) -> Option<(f64, f64)> {
+        let even = self.each.iter().sum::<u64>() as f64 / self.each.len() as f64;
+        let (least, most) = (self.each.iter().min()?, self.each.iter().max()?);
+        (even > 0.0).then(|| (*least as f64 / even, *most as f64 / even))
+    }
+}
+
 impl Meter {
+    /// This one, and the server of another one.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self { second: other.server, ..self }
+    }
+
     /// What the processes have used so far.
     pub(crate) fn read(self) -> Cpu {
+        let second = self.second.and_then(cpu::of_tree).unwrap_or(0.0);
+        let of_both = self.server.and_then(cpu::of_tree).map(|first| first + second);
         Cpu {
-            server: self.server.and_then(cpu::of_tree),
+            server: of_both,
             database: self.database.and_then(cpu::of_tree),
             tool: cpu::of_self(),
             machine: cpu::of_machine(),
@@ -130,5 +150,20 @@ impl Phase {
         self.set(Self::OVER);
         let seconds = start.elapsed().as_secs_f64();
         (seconds, meter.read().since(before))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_relative_to_an_even_one() {
+        let tally = Tally::default();
+        let cpu = Meter::default().read();
+        let run = |each| Run { seconds: 1.0, tally: tally.clone(), each, cpu };
+        assert_eq!(run(vec![9, 10, 11]).shares(), Some((0.9, 1.1)));
+        assert_eq!(run(vec![0, 0]).shares(), None);
+        assert_eq!(run(Vec::new()).shares(), None);
     }
 }

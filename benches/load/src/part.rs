@@ -27,6 +27,12 @@ pub(crate) fn shared(callers: usize, locks: usize) -> Vec<Part> {
     (0..callers).map(|caller| Part { owner: owner(caller), resources: resources.clone() }).collect()
 }
 
+/// All callers ask for this one resource.
+pub(crate) fn in_line(callers: usize, resource: &str) -> Vec<Part> {
+    let part = |caller| Part { owner: owner(caller), resources: vec![resource.to_owned()] };
+    (0..callers).map(part).collect()
+}
+
 /// As [`own`], and at the end of the list the first resource of the next caller.
 pub(crate) fn with_neighbour(callers: usize, each: usize) -> Vec<Part> {
     let mut parts = own(callers, each);

@@ -6,6 +6,9 @@ use crate::{
     trouble::Trouble,
 };
 
+/// How far the share of a caller is from an even one, in percent, where it is farthest.
+pub(crate) const OFF_EVEN: &str = "off even %";
+
 /// One target in one scenario.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
@@ -74,6 +77,13 @@ impl Row {
         if script == Script::Contended {
             self.add("grants/s", run.tally.grants as f64 / run.seconds);
             self.add("conflicts/s", run.tally.conflicts as f64 / run.seconds);
+        }
+        if script == Script::HandOffs
+            && let Some((least, most)) = run.shares()
+        {
+            self.add("least share", least);
+            self.add("most share", most);
+            self.add(OFF_EVEN, 100.0 * (most - 1.0).max(1.0 - least));
         }
         self.add_latency(run);
         let each = |seconds: f64| seconds * 1e6 / steps.max(1.0);

@@ -1,11 +1,14 @@
 //! What is measured, one scenario after the other.
 
 mod churn;
+pub(crate) mod handoff;
+pub(crate) mod handoff_time;
 pub(crate) mod keep_alive;
 mod lanes;
 pub(crate) mod open_loop;
 pub(crate) mod size;
 mod tune;
+pub(crate) mod waiters;
 
 use crate::{
     args::Scenario,
@@ -24,14 +27,17 @@ pub(crate) const CALLERS: usize = 64;
 pub(crate) const MANY: usize = 256;
 
 /// All scenarios in their order.
-pub(crate) const ALL: [Scenario; 9] = [
+pub(crate) const ALL: [Scenario; 12] = [
     Scenario::Pairs,
     Scenario::OneCaller,
     Scenario::Contended,
     Scenario::Renewals,
     Scenario::Mixed,
+    Scenario::Handoff,
+    Scenario::HandoffTime,
     Scenario::OpenLoop,
     Scenario::KeepAlive,
+    Scenario::Waiters,
     Scenario::Size,
     Scenario::Churn,
 ];
@@ -48,8 +54,11 @@ impl Scenario {
             Self::Contended => "contended",
             Self::Renewals => "renewals",
             Self::Mixed => "mixed",
+            Self::Handoff => "handoff",
+            Self::HandoffTime => "handoff-time",
             Self::OpenLoop => "open-loop",
             Self::KeepAlive => "keep-alive",
+            Self::Waiters => "waiters",
             Self::Size => "size",
             Self::Churn => "churn",
         }
@@ -75,6 +84,23 @@ impl Scenario {
                 "80 % renewals, 15 % acquire and release, 5 % attempts at a lock that another one \
                  holds. Latencies and CPU are per command, a pair being two."
             }
+            Self::Handoff => {
+                "All callers wait in line for one lock, and who has it gives it back at once and \
+                 goes in line again. A hand-off is a turn; latencies are those of the waits, CPU is \
+                 per hand-off. Shares are those of one caller in all turns, relative to an even \
+                 share: with few turns each, one more or less shows. Of two servers each has half of \
+                 the callers. etcd has its lock API, ZooKeeper the usual recipe (an ephemeral \
+                 sequential node that watches the one before it), Postgres its advisory locks, which \
+                 block a connection for each who waits."
+            }
+            Self::HandoffTime => {
+                "One caller holds the lock, all others wait in line; every few milliseconds it is \
+                 given back. Latencies count from just before the release is sent until the next in \
+                 line has its answer. Of two servers one has the holder, the other one the next. In \
+                 between, in the same rhythm: one committed upsert of a row in the same kind of \
+                 database, over a connection of its own, and one empty gRPC call; the ratio is that \
+                 of the medians of a round."
+            }
             Self::OpenLoop => {
                 "Commands come at a fixed rate, a share of the highest closed-loop rate, and each \
                  latency counts from the moment at which the command was due. The disk's commit \
@@ -83,6 +109,11 @@ impl Scenario {
             Self::KeepAlive => {
                 "One lock-client holds this many locks at the default time to live; what that \
                  costs after the grants are over."
+            }
+            Self::Waiters => {
+                "So many wait for one lock at a new server, over ten connections for 10,000: what \
+                 its memory grows by, connections included, and what the wait costs while nothing \
+                 happens. Then each has its turn, or all give up."
             }
             Self::Size => {
                 "The same 448 rows are locked by the same callers, in a table of this many rows, \
@@ -110,8 +141,11 @@ pub(crate) async fn measure(lab: &mut Lab, mut told: impl FnMut(&Lab, &'static s
             Scenario::Contended => contended(lab).await,
             Scenario::Renewals => renewals(lab).await,
             Scenario::Mixed => mixed(lab).await,
+            Scenario::Handoff => handoff::measure(lab).await,
+            Scenario::HandoffTime => handoff_time::measure(lab).await,
             Scenario::OpenLoop => open_loop::measure(lab).await?,
             Scenario::KeepAlive => keep_alive::measure(lab).await,
+            Scenario::Waiters => waiters::measure(lab).await,
             Scenario::Size => size::measure(lab).await,
             Scenario::Churn => churn::measure(lab).await,
         }

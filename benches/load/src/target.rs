@@ -91,7 +91,7 @@ pub(crate) struct Target {
     url: String,
     meter: Meter,
     // It ends with the target.
-    _child: Option<Child>,
+    child: Option<Child>,
 }
 
 impl Kind {
@@ -175,8 +175,8 @@ impl Target {
     pub(crate) async fn plain(kind: Kind, postgres: &Database) -> Result<Self> {
         let database = postgres.database().await;
         schema::create(database.url()).await?;
-        let meter = Meter { server: None, database: Some(postgres.pid()) };
-        Ok(Self { kind, url: database.url().to_owned(), meter, _child: None })
+        let meter = Meter { database: Some(postgres.pid()), ..Meter::default() };
+        Ok(Self { kind, url: database.url().to_owned(), meter, child: None })
     }
 
     /// One of the programs of others, if the machine has it.
@@ -192,6 +192,11 @@ impl Target {
     /// Where it is.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Its folder, which goes with it: all of this tool's files are in such folders.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        self.child.as_ref().map(Child::its_folder)
     }
 
     /// Its processes.
@@ -283,6 +288,31 @@ impl Target {
         let caller = |(client, part)| Caller::Zookeeper(Zookeeper::new(client, part));
         Ok(clients.zip(parts).map(caller).collect())
     }
+}
+
+/// Callers of servers that belong together: each server's stand in turns in the list.
+pub(crate) async fn callers_of_all(
+    targets: &[Arc<Target>],
+    way: Way,
+    parts: Vec<Part>,
+    connections: Connections,
+) -> Result<Vec<Caller>> {
+    let mut groups = Vec::with_capacity(targets.len());
+    for number in 0..targets.len() {
+        let own = parts.iter().skip(number).step_by(targets.len()).cloned().collect();
+        groups.push(targets[number].callers(way, own, connections).await?.into_iter());
+    }
+    let mut callers = Vec::with_capacity(parts.len());
+    for number in 0..parts.len() {
+        let group = number % groups.len();
+        callers.extend(groups[group].next());
+    }
+    Ok(callers)
+}
+
+/// The processes of servers that belong together.
+pub(crate) fn meter_of_all(targets: &[Arc<Target>]) -> Meter {
+    targets.iter().map(|target| target.meter()).reduce(Meter::and).unwrap_or_default()
 }
 
 /// `lock-server` beside this program, unless another one is given.

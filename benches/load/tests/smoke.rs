@@ -47,9 +47,18 @@ fn a_short_run_measures_reports_and_leaves_nothing_behind() {
     let results = std::fs::read_to_string(out.join("results.json")).unwrap();
     let results: serde_json::Value = serde_json::from_str(&results).unwrap();
     let rows = results["rows"].as_array().unwrap();
-    for scenario in
-        ["pairs", "one-caller", "contended", "renewals", "mixed", "open-loop", "keep-alive"]
-    {
+    for scenario in [
+        "pairs",
+        "one-caller",
+        "contended",
+        "renewals",
+        "mixed",
+        "handoff",
+        "handoff-time",
+        "open-loop",
+        "keep-alive",
+        "waiters",
+    ] {
         assert!(rows.iter().any(|row| row["scenario"] == scenario), "{scenario}\n{said}");
     }
     for row in rows {

@@ -8,11 +8,15 @@
 //! other: a grant that the server has already taken back must not become a
 //! guard.
 //!
+//! Who waits in line at the server gives its turn up meanwhile, and does not keep
+//! `release_all` either: see `client/wait.rs`.
+//!
 //! # Cancel safety
 //!
 //! A dropped `acquire` leaves nothing behind: before its turn it sends nothing,
 //! and afterwards it goes on in the background until the answer is there, whose
-//! guard then goes the way of every dropped guard.
+//! guard then goes the way of every dropped guard. One that waits in line is not
+//! gone on with: its place is given up.
 //!
 //! # Failure handling
 //!
@@ -29,9 +33,10 @@ use std::sync::Arc;
 
 use proto::lock::v1 as wire;
 use proto::lock::v1::lock_service_client::LockServiceClient;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{LockClient, take_back::take_back};
+use super::{LockClient, take_back::take_back, wait::Wait};
 use crate::{
     AcquireOptions, ClientError, Counted, IntoResource, Lock, LockGuard, LostReason, TryAcquire,
     call::{self, Answer, Failed},
@@ -50,10 +55,43 @@ impl LockClient {
     /// owner, holds the resource already, this is one more guard on the same
     /// hold.
     ///
+    /// # Waiting in line
+    ///
+    /// With [`AcquireOptions::wait`], it waits while another owner holds it: in
+    /// the order of arrival, over all servers and clients. When the wait is over,
+    /// by this machine's monotonic clock, the error is the conflict as it is by
+    /// then, with the holder and the length of the queue.
+    ///
+    /// Dropping the future gives the place in line up at once. A grant that is
+    /// made at that very moment is looked for and given back in the background;
+    /// unless the program chose the owner id, where it runs out. Nothing else of
+    /// this client waits for a wait.
+    ///
+    /// When the server stops or dies, the next one is asked with what is left of
+    /// the wait, and the place in line is kept if that is done within 10 s. One
+    /// that is only silent is noticed within 8 s. When it is the connection that
+    /// breaks, the server gives the place up as soon as it sees that, and the
+    /// wait goes on at the end of the line. When no server answers for as long as
+    /// the client's `timeout`, the wait ends with [`ClientError::Unavailable`].
+    ///
+    /// A wait takes a call of its own for as long as it lasts. They go over a
+    /// second connection to the server, and a server takes so many on one (1,024
+    /// unless set otherwise): what is beyond that waits here, with no place in
+    /// line yet.
+    ///
+    /// The lease counts from its grant. If it came more than a tenth of the
+    /// lease after the request was sent, the lease is renewed before the guard
+    /// is there: the guard then trusts it from before the renewal was sent, and
+    /// not from when the wait began. A grant that is over by then is none: what
+    /// is left of the wait goes on, and if nothing is, the error is
+    /// [`ClientError::Expired`] or [`ClientError::NotHeld`].
+    ///
     /// # Errors
     ///
     /// [`ClientError::Conflict`] when another owner holds it,
-    /// [`ClientError::Invalid`] when the request is wrong,
+    /// [`ClientError::Deadlock`] when waiting would close a circle of owners that
+    /// wait for each other, [`ClientError::WaitCancelled`] when everything of the
+    /// owner was released meanwhile, [`ClientError::Invalid`] when the request is wrong,
     /// [`ClientError::Unavailable`] when no server answered in time, and
     /// [`ClientError::Lost`] when the answer was under way for longer than the
     /// lease lasts: the grant is given back.
@@ -66,11 +104,11 @@ impl LockClient {
         resource: impl IntoResource,
         options: AcquireOptions,
     ) -> Result<LockGuard, ClientError> {
-        let request = self.acquire_request(resource.into_resource(), options)?;
+        let (request, until) = self.acquire_request(resource.into_resource(), options)?;
         let waiting = CancellationToken::new();
         let _gone = waiting.clone().drop_guard();
         let acquisition =
-            Acquisition { shared: self.shared.clone(), owner: self.owner.clone(), request };
+            Acquisition { shared: self.shared.clone(), owner: self.owner.clone(), request, until };
         let pending = self.shared.background.begin();
         let acquisition = self.shared.io.run_to_the_end(async move {
             // In this order: a guard that nobody takes goes, which begins its
@@ -81,8 +119,8 @@ impl LockClient {
         outcome
     }
 
-    /// Takes a lock if nobody else holds it, with the conflict as a value and
-    /// not as an error.
+    /// Takes a lock if nobody else holds it, or no longer when the wait is over,
+    /// with the conflict as a value and not as an error.
     ///
     /// # Errors
     ///
@@ -104,7 +142,8 @@ impl LockClient {
     ///
     /// Renewals stop first, and this client's guards of the owner are lost with
     /// the reason [`LostReason::Released`] whatever the server answers.
-    /// Acquisitions under way are waited for and given back, too.
+    /// Acquisitions under way are waited for and given back, too; those that
+    /// wait in line end with [`ClientError::WaitCancelled`].
     ///
     /// An attempt that got no answer may arrive late and end what the owner has
     /// acquired since. After an error, or when the answer says `retried`, go on
@@ -169,27 +208,51 @@ pub(super) async fn obtain(
     }
 }
 
+/// The end of an acquisition that nobody waits for.
+pub(super) fn gone_away() -> Failed {
+    ClientError::internal("the caller is gone").into()
+}
+
 struct Acquisition {
     shared: Arc<Shared>,
     owner: Arc<Owner>,
     request: wire::AcquireRequest,
+    /// Until when to wait in line.
+    until: Option<Instant>,
 }
 
 impl Acquisition {
-    async fn run(self, waiting: CancellationToken) -> Result<LockGuard, ClientError> {
+    async fn run(self, gone: CancellationToken) -> Result<LockGuard, ClientError> {
+        let Some(until) = self.until else { return self.run_at_once(gone).await };
+        let (shared, owner, request) = (&*self.shared, &*self.owner, &self.request);
+        let waited = Box::pin(Wait { shared, owner, request, until }.obtain(&gone)).await;
+        let _together = waited.together;
+        self.answered(waited.turn, waited.outcome).await
+    }
+
+    async fn run_at_once(self, gone: CancellationToken) -> Result<LockGuard, ClientError> {
         let key = Key::of(&self.request);
         let turn = tokio::select! {
             biased;
-            () = waiting.cancelled() => return Err(ClientError::internal("the caller is gone")),
+            () = gone.cancelled() => return Err(gone_away().error),
             turn = self.shared.holds.turn(key) => turn,
         };
         let _together = self.owner.together().await;
-        match obtain(&self.shared, &turn, &self.request).await {
+        let outcome = obtain(&self.shared, &turn, &self.request).await;
+        self.answered(turn, outcome).await
+    }
+
+    async fn answered(
+        &self,
+        turn: Turn,
+        outcome: Result<Answer<wire::AcquireResponse>, Failed>,
+    ) -> Result<LockGuard, ClientError> {
+        match outcome {
             Ok(answer) => self.granted(&turn, answer).await,
             Err(failed) => {
                 self.refused(&turn, &failed.error).await;
                 if self.may_have_been_granted(&turn, &failed) {
-                    take_back(self.shared.clone(), turn);
+                    take_back(self.shared.clone(), turn, self.until.is_some());
                 }
                 Err(failed.error)
             }
@@ -201,7 +264,9 @@ impl Acquisition {
     fn may_have_been_granted(&self, turn: &Turn, failed: &Failed) -> bool {
         let held = turn.hold().is_some_and(|hold| hold.check().is_ok());
         let anothers = matches!(failed.error, ClientError::Conflict(_));
-        failed.unsettled && self.owner.is_own() && !held && !anothers
+        // A grant is theirs as much as it was to be this one's.
+        let others = turn.others_in_line();
+        failed.unsettled && self.owner.is_own() && !held && !anothers && !others
     }
 
     /// One more guard on the hold that this owner has, or the first on a new one.

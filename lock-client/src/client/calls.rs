@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use proto::lock::v1 as wire;
 use proto::lock::v1::lock_service_client::LockServiceClient;
+use tokio::time::Instant;
 use tonic::Code;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
@@ -22,6 +23,9 @@ use crate::{
     AcquireOptions, ClientError, Counted, Health, IntoResource, ListFilter, Lock, Page, Resource,
     StaleFilter, StalePage,
 };
+
+/// More than any server lets wait: it keeps sums of instants in range.
+const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl LockClient {
     /// Gives back everything that another owner holds, as
@@ -158,18 +162,22 @@ impl LockClient {
 }
 
 impl LockClient {
-    /// The request that asks for a lock in this client's name.
+    /// The request that asks for a lock in this client's name, and until when to
+    /// wait in line for it, if at all: from now on, by this machine's clock.
     pub(super) fn acquire_request(
         &self,
         resource: Resource,
         options: AcquireOptions,
-    ) -> Result<wire::AcquireRequest, ClientError> {
-        Ok(wire::AcquireRequest {
+    ) -> Result<(wire::AcquireRequest, Option<Instant>), ClientError> {
+        let wait = options.wait.filter(|wait| !wait.is_zero());
+        let request = wire::AcquireRequest {
             resource: Some(resource),
             owner_id: self.owner_id().to_owned(),
             ttl: wire_span("ttl", options.ttl)?,
+            wait: wire_span("wait", wait)?,
             metadata: options.metadata.into_iter().collect(),
-        })
+        };
+        Ok((request, wait.map(|wait| Instant::now() + wait.min(LONGEST_WAIT))))
     }
 }
 

@@ -12,15 +12,16 @@
 //!
 //! A release and a renewal go on to their end in the background when their
 //! future is dropped, and [`LockClient::flush`] waits for them. Dropping
-//! [`LockClient::acquire_unguarded`] abandons it; whether the lock was taken is
-//! then unknown.
+//! [`LockClient::acquire_unguarded`] abandons it, and gives its place in line up;
+//! whether the lock was taken is then unknown.
 
 use std::{sync::Arc, time::Duration};
 
 use proto::lock::v1 as wire;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-use super::{LockClient, acquire::obtain, calls};
+use super::{LockClient, acquire::obtain, calls, wait::Wait};
 use crate::{
     AcquireOptions, Acquired, ClientError, Ended, IntoResource, Lock, LostReason,
     call::{self, Answer, Failed},
@@ -35,11 +36,16 @@ impl LockClient {
     /// Takes a lock without a guard: the caller renews and releases it.
     ///
     /// [`Lock::remaining`] in the answer is what was left as the server
-    /// answered: count it from **before** this call, not from after it.
+    /// answered: count it from [`Acquired::asked_at`], not from after this call.
+    ///
+    /// It may wait in line, as [`acquire`](Self::acquire) does; a lease that was
+    /// granted after a long wait is renewed once before it is returned.
     ///
     /// # Errors
     ///
     /// [`ClientError::Conflict`] when another owner holds it;
+    /// [`ClientError::Deadlock`] and [`ClientError::WaitCancelled`] as of
+    /// [`acquire`](Self::acquire);
     /// [`ClientError::Unavailable`] when no server answered, and it may have
     /// been taken all the same.
     pub async fn acquire_unguarded(
@@ -47,15 +53,26 @@ impl LockClient {
         resource: impl IntoResource,
         options: AcquireOptions,
     ) -> Result<Acquired, ClientError> {
-        let request = self.acquire_request(resource.into_resource(), options)?;
-        let shared = self.shared.clone();
+        let (request, until) = self.acquire_request(resource.into_resource(), options)?;
+        let (shared, owner) = (self.shared.clone(), self.owner.clone());
         let answer = self.shared.io.run(async move {
-            let turn = shared.holds.turn(Key::of(&request)).await;
-            obtain(&shared, &turn, &request).await
+            let (shared, owner, request) = (&*shared, &*owner, &request);
+            match until {
+                // This task ends where it stands when the caller has gone.
+                Some(until) => {
+                    let wait = Wait { shared, owner, request, until };
+                    Box::pin(wait.obtain(&CancellationToken::new())).await.outcome
+                }
+                None => {
+                    let turn = shared.holds.turn(Key::of(request)).await;
+                    obtain(shared, &turn, request).await
+                }
+            }
         });
         let answer = answer.await??;
         Ok(Acquired {
             lock: calls::answered(answer.message.lock)?,
+            asked_at: answer.sent_at,
             reentrant: answer.message.reentrant,
             retried: answer.retried,
         })

@@ -8,7 +8,7 @@ use proto::reason;
 use tonic::{Code, ConnectError, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::{ClientError, Conflict, FieldViolation, NotHeld};
+use super::{ClientError, Conflict, Deadlock, FieldViolation, NotHeld};
 use crate::{ForcedRelease, Resource};
 
 /// A status that has been read once.
@@ -86,9 +86,26 @@ impl Refusal {
         self.is_retryable() && !self.details.never_sent && (self.details.of_stream || !refused)
     }
 
+    /// Whether the same would be answered to a watch at every attempt.
+    pub(crate) fn ends_a_watch(&self) -> bool {
+        !self.details.transport
+            && matches!(
+                self.code,
+                Code::InvalidArgument
+                    | Code::Unimplemented
+                    | Code::PermissionDenied
+                    | Code::Unauthenticated
+            )
+    }
+
     /// How long the server asks to wait before another attempt.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         self.details.retry_after
+    }
+
+    /// The server's reason, if it gave one, and what to tell people.
+    pub(crate) fn into_words(self) -> (Option<String>, String) {
+        (self.reason, self.message)
     }
 
     /// One line for a log.
@@ -168,6 +185,14 @@ pub(crate) fn from_refusal(mut refusal: Refusal, retried: bool) -> ClientError {
     use reason::metadata as key;
     match refusal.reason.as_deref() {
         Some(reason::LOCK_CONFLICT) => ClientError::Conflict(Box::new(conflict(refusal))),
+        Some(reason::DEADLOCK) => ClientError::Deadlock(Box::new(Deadlock {
+            resource: refusal.resource(),
+            cycle: refusal.take(key::CYCLE).unwrap_or_default(),
+            message: refusal.message,
+        })),
+        Some(reason::WAIT_CANCELLED) => {
+            ClientError::WaitCancelled { resource: refusal.resource(), message: refusal.message }
+        }
         Some(reason::LOCK_EXPIRED) => ClientError::Expired {
             resource: refusal.resource(),
             expire_time: refusal.take(key::EXPIRE_TIME).and_then(|time| time.parse().ok()),

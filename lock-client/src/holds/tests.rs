@@ -55,6 +55,36 @@ async fn a_hold_stays_until_it_is_taken_and_only_that_one_is() {
 }
 
 #[tokio::test]
+async fn who_waits_in_line_keeps_nobody_and_knows_whether_anybody_had_a_turn() {
+    let holds = Arc::new(Holds::default());
+    let in_line = holds.turn(key()).await.wait_in_line();
+    assert_eq!(holds.slots().len(), 1, "its turns are counted");
+    let (turn, alone) = in_line.over().await;
+    assert!(alone && !turn.others_in_line());
+    let in_line = turn.wait_in_line();
+    let other = holds.turn(key()).await;
+    assert!(other.others_in_line());
+    drop(other);
+    let (turn, alone) = in_line.over().await;
+    assert!(!alone);
+    drop(turn);
+    assert!(holds.slots().is_empty());
+    drop(holds.turn(key()).await.wait_in_line());
+    assert!(holds.slots().is_empty());
+}
+
+#[tokio::test]
+async fn the_release_of_everything_is_told_to_who_waits_in_line() {
+    let holds = Holds::default();
+    let me = holds.owner("me", false);
+    let mut before = me.releases();
+    assert!(futures::poll!(Box::pin(before.changed())).is_pending());
+    drop(me.alone().await);
+    before.changed().await.unwrap();
+    assert!(!me.releases().has_changed().unwrap(), "who begins after it goes on");
+}
+
+#[tokio::test]
 async fn all_of_one_owner_are_taken_out() {
     let holds = Arc::new(Holds::default());
     holds.turn(key()).await.put(hold());

@@ -1,11 +1,14 @@
 //! A lock server that a test tells how to behave. It writes down what it is
-//! asked, grants whatever it is asked for, and never expires anything. A command
+//! asked, grants whatever it is asked for unless the test has occupied it
+//! (`fake/line.rs`), and never expires anything. A command
 //! is the same to it as a message on a `Session` stream and as a call.
 //!
 //! It runs on a thread of its own, so that a test may block its runtime.
 
+mod line;
 mod refusal;
 mod session;
+mod watching;
 
 use std::{
     collections::HashMap,
@@ -21,7 +24,7 @@ use proto::lock::v1::{
     ListEventsRequest, ListEventsResponse, ListLocksRequest, ListLocksResponse, ListStaleRequest,
     ListStaleResponse, Lock, LockState, LostLease, PurgeStaleRequest, PurgeStaleResponse,
     ReleaseAllRequest, ReleaseAllResponse, ReleaseRequest, ReleaseResponse, RenewRequest,
-    RenewResponse, SessionRequest, SessionResponse,
+    RenewResponse, SessionRequest, SessionResponse, WatchRequest, WatchResponse,
     keep_alive_result::Outcome,
     lock_service_server::{LockService, LockServiceServer},
 };
@@ -30,11 +33,16 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming, async_trait, transport::server::TcpIncoming};
 
-pub(crate) use refusal::{broken, conflict, invalid, not_held, overloaded, shutting_down};
+pub(crate) use refusal::{
+    broken, conflict, deadlock, invalid, not_held, overloaded, shutting_down, wait_cancelled,
+};
 pub(crate) use session::SessionMood;
 
 /// How long a test waits for what must happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How many calls the server takes at a time on one connection.
+pub(crate) const MOST_CALLS: u32 = 200;
 
 /// How the server answers.
 #[derive(Clone, Default)]
@@ -95,6 +103,8 @@ struct State {
     late: Mutex<Vec<ReleaseRequest>>,
     keep_alive: watch::Sender<StreamMood>,
     sessions: session::Sessions,
+    line: line::Line,
+    watches: watching::Watches,
     asked: Mutex<Vec<Asked>>,
     held: Mutex<HashMap<Resource, Lock>>,
     token: Mutex<u64>,
@@ -212,6 +222,7 @@ async fn serve(listener: std::net::TcpListener, service: Service, end: oneshot::
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_not_serving::<LockServiceServer<Service>>().await;
     let server = tonic::transport::Server::builder()
+        .max_concurrent_streams(MOST_CALLS)
         .add_service(health)
         .add_service(LockServiceServer::new(service))
         .serve_with_incoming(incoming);
@@ -343,6 +354,7 @@ impl LockService for Service {
     ) -> Result<Response<AcquireResponse>, Status> {
         let request = request.into_inner();
         self.write_down(Asked::Acquire(request.resource.clone().unwrap().id));
+        self.in_line(&request).await?;
         self.in_mood(&self.0.acquire).await?;
         if matches!(&*self.0.acquire.borrow(), Mood::Hollow) {
             return Ok(Response::new(AcquireResponse::default()));
@@ -471,6 +483,15 @@ impl LockService for Service {
         drop(held);
         assert_eq!(lock.fencing_token, request.fencing_token, "what a test knows to be held");
         Self::in_voice(&self.0.force_release, ForceReleaseResponse { lock: Some(lock) })
+    }
+
+    type WatchStream = ReceiverStream<Result<WatchResponse, Status>>;
+
+    async fn watch(
+        &self,
+        request: Request<WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        self.open_watch(request.into_inner()).await
     }
 
     async fn list_events(

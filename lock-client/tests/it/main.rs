@@ -14,4 +14,8 @@ mod renewal;
 mod session;
 mod session_server;
 mod unsettled;
+mod waiting;
+mod waiting_server;
+mod watching;
+mod watching_server;
 mod with_lock;

@@ -20,6 +20,7 @@ async fn help_explains_commands_examples_and_exit_codes() {
             "purge",
             "force-release",
             "events",
+            "watch",
             "run",
             "diagnostics",
             "completions",
@@ -31,6 +32,10 @@ async fn help_explains_commands_examples_and_exit_codes() {
     }
     let run = nowhere().run(&["run", "--help"]).await.ended_with(0);
     run.says(&["LOCK_FENCING_TOKEN", "TERM", "KILL", "process group", "lockctl renew --ttl"]);
+    let run = nowhere().run(&["run", "--help"]).await.ended_with(0);
+    run.says(&["--wait <SPAN>", "waits in line", "how many wait"]);
+    let watch = nowhere().run(&["watch", "--help"]).await.ended_with(0);
+    watch.says(&["--renewals", "--prefix", "INTERRUPTED", "Ctrl-C"]);
     let renew = nowhere().run(&["renew", "--help"]).await.ended_with(0);
     renew.says(&["lockctl run", "never make a lease shorter"]);
     let force_release = nowhere().run(&["force-release", "--help"]).await.ended_with(0);

@@ -15,3 +15,5 @@ mod run_signals;
 mod run_terminal;
 mod support;
 mod terminal;
+mod waiting;
+mod watch;

@@ -43,6 +43,17 @@ pub struct NetworkConfig {
     )]
     pub max_queue: usize,
 
+    /// The most watches that are open at this server, up to 1000000; further ones
+    /// are refused as OVERLOADED.
+    #[arg(
+        long,
+        global = true,
+        value_name = "COUNT",
+        default_value_t = 1_000,
+        env = "LOCK_SERVER_MAX_WATCHES"
+    )]
+    pub max_watches: usize,
+
     /// How often to ping a client, to notice one that has vanished.
     #[arg(
         long,
@@ -76,10 +87,12 @@ impl NetworkConfig {
         if self.max_concurrent_streams == 0 {
             return Err(ConfigError::range("max-concurrent-streams", "is 0; at least 1 is right"));
         }
-        const MOST_QUEUED: usize = 1_000_000;
-        if !(1..=MOST_QUEUED).contains(&self.max_queue) {
-            let problem = format!("is {}; 1 to {MOST_QUEUED} are right", self.max_queue);
-            return Err(ConfigError::range("max-queue", problem));
+        const MOST: usize = 1_000_000;
+        for (flag, given) in [("max-queue", self.max_queue), ("max-watches", self.max_watches)] {
+            if !(1..=MOST).contains(&given) {
+                let problem = format!("is {given}; 1 to {MOST} are right");
+                return Err(ConfigError::range(flag, problem));
+            }
         }
         for (flag, given) in
             [("ping-interval", self.ping_interval), ("ping-timeout", self.ping_timeout)]

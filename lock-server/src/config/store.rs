@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use service_kit::settings::span;
 
-use super::ConfigError;
+use super::{ConfigError, WaitConfig};
 use crate::{
     domain::Span,
     store::{DatabaseUrl, Migrate, StoreOptions, postgres::pooler::Pooler},
@@ -30,6 +30,19 @@ pub struct StoreConfig {
         hide_env_values = true
     )]
     pub database_url: Option<DatabaseUrl>,
+
+    /// Postgres by a way that passes notifications on, where the one above goes
+    /// through a transaction-pooling proxy. Without it, a lock that is handed on
+    /// behind such a proxy is found by looking, within a second.
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        value_parser = DatabaseUrl::parse,
+        env = "LOCK_SERVER_DATABASE_LISTEN_URL",
+        hide_env_values = true
+    )]
+    pub database_listen_url: Option<DatabaseUrl>,
 
     /// Whether to bring the database's schema up to date at start.
     #[arg(
@@ -91,7 +104,7 @@ impl StoreConfig {
     ///
     /// # Errors
     /// When no database is given and the user has no data folder.
-    pub fn options(&self) -> Result<StoreOptions, ConfigError> {
+    pub fn options(&self, waiting: &WaitConfig) -> Result<StoreOptions, ConfigError> {
         let url = match &self.database_url {
             Some(url) => url.clone(),
             None => DatabaseUrl::embedded_default().map_err(|problem| {
@@ -105,6 +118,8 @@ impl StoreConfig {
             batches: self.concurrent_batches,
             timeout: self.store_timeout,
             max_stall: MAX_STALL,
+            waiting: waiting.limits(),
+            listen_url: self.database_listen_url.clone(),
         })
     }
 
@@ -115,6 +130,10 @@ impl StoreConfig {
             let given = humantime::format_duration(self.store_timeout);
             let problem = format!("is {given}; 10ms to 1m are right");
             return Err(ConfigError::range("store-timeout", problem));
+        }
+        if self.database_listen_url.as_ref().is_some_and(|url| !url.is_postgres()) {
+            let problem = "is not Postgres; write postgres://USER@HOST/DATABASE";
+            return Err(ConfigError::range("database-listen-url", problem));
         }
         if !(1..=10_000).contains(&self.database_connections) {
             let problem = format!("is {}; 1 to 10000 are right", self.database_connections);

@@ -10,14 +10,19 @@
 //!    └─────────────────────────────────────────────────┘ └──▶ held (live)
 //! ```
 //!
+//! Who waits in line for the resource is not known here. Before the rules are
+//! asked about an acquire or a hand-on, what has run out or is free is handed to
+//! the first in line ([`Row::handed_to`]); and where they say that a resource is
+//! free from now on, it is handed on instead.
+//!
 //! SQLite runs exactly this code between reading the row and writing it, in
 //! one write transaction. Postgres says the same in SQL, to do it in one round
 //! trip; the conformance suite and a random walk against this model
 //! (`tests/store`) hold the two together.
 
 use super::{
-    Acquire, Command, FencingToken, Lock, Metadata, Outcome, OwnerId, Release, Renew, Resource,
-    Span, Timestamp,
+    Acquire, Command, FencingToken, HandOn, Leave, Lock, Metadata, Outcome, OwnerId, Release,
+    Renew, Resource, Span, There, Timestamp,
 };
 
 /// A resource's row. It may be held, stale or free.
@@ -39,6 +44,8 @@ pub struct Row {
     pub reentries: i64,
     /// What the owner says about its hold.
     pub metadata: Metadata,
+    /// How many wait for the resource.
+    pub waiters: u64,
 }
 
 /// What is to be written.
@@ -48,7 +55,7 @@ pub enum Change {
     Keep,
     /// The row as it is from now on.
     Put(Row),
-    /// The resource is free from now on.
+    /// The resource is free from now on, or goes to who waits for it.
     Free,
 }
 
@@ -71,6 +78,8 @@ pub fn decide(command: &Command, row: Option<Row>, now: Timestamp, floor: i64) -
         Command::Acquire(acquire) => decide_acquire(acquire, row, now, floor),
         Command::Renew(renew) => decide_renew(renew, row, now),
         Command::Release(release) => decide_release(release, row, now),
+        Command::Leave(leave) => decide_leave(leave, row),
+        Command::HandOn(hand_on) => decide_hand_on(hand_on, row, now),
     }
 }
 
@@ -86,17 +95,10 @@ fn decide_acquire(acquire: &Acquire, row: Option<Row>, now: Timestamp, floor: i6
             Decision::keep(Outcome::Conflict { holder: row.lock(resource, now) })
         }
         row => {
-            let last = row.map_or(floor, |row| row.token.for_table());
-            let row = Row {
-                owner: acquire.owner.clone(),
-                token: FencingToken::stored((last + 1).max(now.micros())),
-                acquired_at: now,
-                renewed_at: now,
-                expires_at: Some(now.plus(acquire.ttl)),
-                ttl: acquire.ttl,
-                reentries: 0,
-                metadata: acquire.metadata.clone(),
-            };
+            let (last, waiters) =
+                row.map_or((floor, 0), |row| (row.token.for_table(), row.waiters));
+            let (owner, metadata) = (acquire.owner.clone(), acquire.metadata.clone());
+            let row = Row::granted(last, owner, acquire.ttl, metadata, waiters, now);
             let outcome = Outcome::Granted { lock: row.lock(resource, now), reentrant: false };
             Decision { outcome, change: Change::Put(row) }
         }
@@ -133,6 +135,23 @@ fn decide_release(release: &Release, row: Option<Row>, now: Timestamp) -> Decisi
     }
 }
 
+/// What was granted and nobody was there to take ends, unless its owner has been
+/// heard of since. The place in line is the store's.
+fn decide_leave(leave: &Leave, row: Option<Row>) -> Decision {
+    let is_untaken = row.is_some_and(|row| match leave.there {
+        There::NobodyFor(token) => row.is_untaken(&leave.owner, token),
+        There::Caller | There::Nobody => false,
+    });
+    let change = if is_untaken { Change::Free } else { Change::Keep };
+    Decision { outcome: Outcome::Left { granted: None }, change }
+}
+
+fn decide_hand_on(hand_on: &HandOn, row: Option<Row>, now: Timestamp) -> Decision {
+    let held = row.filter(|row| row.expires_at.is_some());
+    let lock = held.map(|row| row.lock(&hand_on.resource, now));
+    Decision::keep(Outcome::HandedOn { lock })
+}
+
 // === impl Decision ===
 
 impl Decision {
@@ -144,8 +163,40 @@ impl Decision {
 // === impl Row ===
 
 impl Row {
-    fn is_live(&self, now: Timestamp) -> bool {
+    /// The row once it is granted, after the last token that it may have had.
+    fn granted(
+        last: i64,
+        owner: OwnerId,
+        ttl: Span,
+        metadata: Metadata,
+        waiters: u64,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            owner,
+            token: FencingToken::stored((last + 1).max(now.micros())),
+            acquired_at: now,
+            renewed_at: now,
+            expires_at: Some(now.plus(ttl)),
+            ttl,
+            reentries: 0,
+            metadata,
+            waiters,
+        }
+    }
+
+    /// Whether its lease has not run out.
+    pub fn is_live(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|expires_at| expires_at > now)
+    }
+
+    /// Whether it is held by this grant, and its owner has not been heard of since.
+    pub fn is_untaken(&self, owner: &OwnerId, token: FencingToken) -> bool {
+        self.expires_at.is_some()
+            && self.owner == *owner
+            && self.token == token
+            && self.reentries == 0
+            && self.renewed_at == self.acquired_at
     }
 
     /// Whether its lease has run out and nobody has freed it.
@@ -176,7 +227,21 @@ impl Row {
         }
     }
 
-    fn lock(&self, resource: &Resource, now: Timestamp) -> Lock {
+    /// The row once it is granted to somebody who waited for it, and so many wait
+    /// still. The lease counts from now.
+    pub fn handed_to(
+        &self,
+        owner: OwnerId,
+        ttl: Span,
+        metadata: Metadata,
+        waiters: u64,
+        now: Timestamp,
+    ) -> Self {
+        Self::granted(self.token.for_table(), owner, ttl, metadata, waiters, now)
+    }
+
+    /// The lock that it is, where it is held or stale.
+    pub fn lock(&self, resource: &Resource, now: Timestamp) -> Lock {
         Lock {
             resource: resource.clone(),
             owner: self.owner.clone(),
@@ -187,6 +252,7 @@ impl Row {
             ttl: self.ttl,
             metadata: self.metadata.clone(),
             now,
+            waiters: self.waiters,
         }
     }
 }

@@ -33,6 +33,8 @@ pub struct Lock {
     pub metadata: Metadata,
     /// The database's clock as this was read.
     pub now: Timestamp,
+    /// How many waited for the resource then.
+    pub waiters: u64,
 }
 
 // === impl Timestamp ===

@@ -123,6 +123,9 @@ impl OwnerId {
 // === impl IdPrefix ===
 
 impl IdPrefix {
+    /// That of every id.
+    pub const ALL: Self = Self(String::new());
+
     /// Checks the text.
     ///
     /// # Errors

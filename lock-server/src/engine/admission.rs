@@ -26,8 +26,14 @@ pub(super) struct Place {
 /// place that its request has, which is kept until the last of them is done.
 #[derive(Debug)]
 pub(super) enum Share {
-    Whole { _place: Place },
-    Part { _place: Arc<Place> },
+    Whole {
+        _place: Place,
+    },
+    Part {
+        _place: Arc<Place>,
+    },
+    /// Nothing: the server itself asks, for somebody who was let in before.
+    Free,
 }
 
 impl Admission {
@@ -42,7 +48,11 @@ impl Admission {
             return Err(LockError::ShuttingDown);
         }
         let places = u32::try_from(places.min(self.most)).unwrap_or(u32::MAX);
-        let full = LockError::Overloaded { limit: "--max-queue", value: self.most };
+        let full = LockError::Overloaded {
+            limit: "--max-queue",
+            value: self.most,
+            what: "requests are under way",
+        };
         let permit = Arc::clone(&self.places).try_acquire_many_owned(places);
         permit.map(|permit| Place { _permit: permit }).map_err(|_full| full)
     }

@@ -52,12 +52,12 @@ use std::{
 
 use futures::FutureExt as _;
 use tokio::{
-    sync::{Notify, mpsc, oneshot},
+    sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot},
     task::JoinSet,
 };
 
 use self::lines::{Alone, Batch, Lines, Waiting};
-use super::{Share, readiness::chain};
+use super::{Share, readiness::chain, waiting::Grant};
 use crate::{
     domain::{Command, Outcome},
     error::LockError,
@@ -71,6 +71,8 @@ pub struct Done {
     pub command: Command,
     /// What the store decided.
     pub outcome: Outcome,
+    /// A grant that is handed on unless it is taken.
+    pub(super) grant: Option<Arc<Grant>>,
 }
 
 /// What a caller gets.
@@ -78,13 +80,35 @@ pub type Answer = Result<Done, LockError>;
 
 /// Where the answers to many commands go, each with the number under which it
 /// was submitted.
-pub type Answers = mpsc::UnboundedSender<(u64, Answer)>;
+pub type Answers = mpsc::UnboundedSender<Numbered>;
+
+/// An answer with its number.
+#[derive(Debug)]
+pub struct Numbered {
+    /// Whose answer it is.
+    pub number: Number,
+    /// What became of the command.
+    pub answer: Answer,
+    /// What it takes of a bound until it is on its way.
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// What an answer is found again by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Number {
+    /// The caller's number.
+    pub id: u64,
+    /// It is that of an acquire that waits in line if it must.
+    pub waits: bool,
+}
 
 /// Where an answer goes.
 #[derive(Debug)]
 pub(super) enum Reply {
     One(oneshot::Sender<Answer>),
-    Numbered(u64, Answers),
+    Numbered(Number, Answers),
+    /// It is to be carried out, and that is all.
+    Nobody,
 }
 
 /// A command that waits for its batch.
@@ -100,9 +124,15 @@ pub(super) struct Job {
 /// Forms batches and has the store carry them out.
 #[derive(Debug)]
 pub(super) struct Batcher {
-    shared: Arc<Shared>,
+    line: Line,
     /// They end with this object.
     _workers: JoinSet<()>,
+}
+
+/// Where commands are put in line.
+#[derive(Debug, Clone)]
+pub(super) struct Line {
+    shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
@@ -137,9 +167,18 @@ impl Batcher {
         for _ in 0..batching.at_a_time.max(1) {
             workers.spawn(Arc::clone(&shared).work());
         }
-        Self { shared, _workers: workers }
+        Self { line: Line { shared }, _workers: workers }
     }
 
+    /// For who outlives a request.
+    pub(super) fn line(&self) -> &Line {
+        &self.line
+    }
+}
+
+// === impl Line ===
+
+impl Line {
     /// Puts a command in line.
     pub(super) fn submit(&self, job: Job) {
         let mut lines = self.shared.lines();
@@ -251,7 +290,7 @@ impl Shared {
             Ok(mut outcomes) => {
                 self.advance(line);
                 let outcome = outcomes.pop().expect("a store answers each command");
-                job.send(Ok(Done { command, outcome }));
+                job.send(Ok(Done { command, outcome, grant: None }));
             }
             Err(error) => {
                 // Those behind it have waited for the same row.
@@ -302,18 +341,41 @@ impl Shared {
 
 impl Reply {
     /// Whether nobody waits for it any more.
-    fn is_closed(&self) -> bool {
+    pub(super) fn is_closed(&self) -> bool {
         match self {
             Self::One(sender) => sender.is_closed(),
             Self::Numbered(_, sender) => sender.is_closed(),
+            Self::Nobody => false,
+        }
+    }
+
+    /// Ends once nobody waits for it any more.
+    pub(super) async fn closed(&mut self) {
+        match self {
+            Self::One(sender) => sender.closed().await,
+            Self::Numbered(_, sender) => sender.closed().await,
+            Self::Nobody => std::future::pending().await,
         }
     }
 
     /// Who asked may have gone meanwhile: then nobody is told.
     fn send(self, answer: Answer) {
+        self.tell(answer, None);
+    }
+
+    /// As [`Self::send`]; what is kept with the answer is given back once it is on
+    /// its way.
+    pub(super) fn send_with(self, answer: Answer, permit: OwnedSemaphorePermit) {
+        self.tell(answer, Some(permit));
+    }
+
+    fn tell(self, answer: Answer, permit: Option<OwnedSemaphorePermit>) {
         match self {
             Self::One(sender) => drop(sender.send(answer)),
-            Self::Numbered(number, sender) => drop(sender.send((number, answer))),
+            Self::Numbered(number, sender) => {
+                drop(sender.send(Numbered { number, answer, _permit: permit }));
+            }
+            Self::Nobody => {}
         }
     }
 }

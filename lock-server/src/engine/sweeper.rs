@@ -1,5 +1,6 @@
 //! Tidies the table: frees what has been stale for long, and forgets what has
-//! been free for long, and the oldest events of the audit trail.
+//! been free for long, the oldest events of the audit trail, and what watchers left
+//! behind.
 //!
 //! No lock depends on it: a stale lock is anyone's to take, whether it was
 //! swept or not. It works in bounded steps that leave out what others work on,
@@ -70,6 +71,7 @@ impl Sweeper {
         while self.store.forget_events(self.options.event_retention, STEP).await? == u64::from(STEP)
         {
         }
+        while self.store.forget_changes(STEP).await? == u64::from(STEP) {}
         Ok((purged, pruned))
     }
 

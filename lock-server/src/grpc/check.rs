@@ -8,7 +8,7 @@ use proto::lock::v1 as wire;
 use crate::{
     domain::{
         FencingToken, IdPrefix, Metadata, OwnerId, Reason, Resource, ResourceType, Span, Timestamp,
-        TtlLimits,
+        TtlLimits, Wait,
     },
     error::{LockError, Violation},
 };
@@ -111,6 +111,23 @@ impl Check {
     /// A span, where one is given; none is no time at all.
     pub(super) fn span(&mut self, field: &str, span_: Option<&prost_types::Duration>) -> Span {
         span_.and_then(|given| self.noted(field, span(given))).unwrap_or_default()
+    }
+
+    /// How long to wait in line; none and no time at all mean that the caller does
+    /// not wait.
+    pub(super) fn wait(
+        &mut self,
+        field: &str,
+        wait: Option<&prost_types::Duration>,
+        most: Span,
+    ) -> Option<Wait> {
+        let time = self.noted(field, span(wait?))?;
+        if time > most {
+            let problem = format!("is {time}; this server allows at most {most} (--max-wait)");
+            self.wrong(field, problem);
+            return None;
+        }
+        (time > Span::ZERO).then_some(Wait { time, again: false })
     }
 
     /// The owner's metadata.

@@ -16,16 +16,18 @@ pub(super) const MOST_LEASES: usize = 10_000;
 /// When a field is wrong; so with the others.
 pub(super) fn acquire(
     policy: &TtlPolicy,
+    max_wait: Span,
     request: wire::AcquireRequest,
 ) -> Result<Acquire, LockError> {
     let mut check = Check::default();
     let resource = check.resource("resource", request.resource.as_ref());
     let owner = check.owner("owner_id", &request.owner_id);
     let ttl = check.ttl("ttl", request.ttl.as_ref(), policy.limits());
+    let wait = check.wait("wait", request.wait.as_ref(), max_wait);
     let metadata = check.metadata(request.metadata);
     let command = resource.zip(owner).zip(metadata).map(|((resource, owner), metadata)| {
         let ttl = ttl.unwrap_or_else(|| policy.default_for(resource.kind()));
-        Acquire { resource, owner, ttl, metadata }
+        Acquire { resource, owner, ttl, metadata, wait }
     });
     check.finish_with(command)
 }

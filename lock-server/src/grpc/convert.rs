@@ -19,6 +19,7 @@ pub(super) fn lock(lock: Lock) -> wire::Lock {
         ttl: Some(span(lock.ttl)),
         metadata: lock.metadata.entries().clone().into_iter().collect(),
         state: state.into(),
+        queue_length: lock.waiters,
         owner_id: lock.owner.as_str().to_owned(),
     }
 }

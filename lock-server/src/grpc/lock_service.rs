@@ -13,6 +13,7 @@ use super::{
     observe::{Subject, observe},
     page_token,
     session::Session,
+    watch::{self, Events},
 };
 use crate::{
     domain::{
@@ -46,12 +47,19 @@ impl LockService for LockApi {
     ) -> Reply<wire::AcquireResponse> {
         let request = request.into_inner();
         let subject = Subject::of(request.resource.as_ref(), &request.owner_id);
-        observe("Acquire", subject, async {
-            let (lock, reentrant) =
-                self.engine.acquire(commands::acquire(self.engine.ttl(), request)?).await?;
+        let mut receipt = None;
+        let mut response = observe("Acquire", subject, async {
+            let (policy, max_wait) = (self.engine.ttl(), self.engine.max_wait());
+            let acquire = commands::acquire(policy, max_wait, request)?;
+            let (lock, reentrant, of) = self.engine.acquire(acquire).await?;
+            receipt = of;
             Ok(wire::AcquireResponse { lock: Some(convert::lock(lock)), reentrant })
         })
-        .await
+        .await?;
+        if let Some(receipt) = receipt {
+            response.extensions_mut().insert(receipt);
+        }
+        Ok(response)
     }
 
     async fn renew(&self, request: Request<wire::RenewRequest>) -> Reply<wire::RenewResponse> {
@@ -179,6 +187,14 @@ impl LockService for LockApi {
     ) -> Reply<Self::KeepAliveStream> {
         let responses = keep_alive::responses(Arc::clone(&self.engine), request.into_inner());
         Ok(Response::new(responses))
+    }
+
+    type WatchStream = Events;
+
+    async fn watch(&self, request: Request<wire::WatchRequest>) -> Reply<Self::WatchStream> {
+        let request = request.into_inner();
+        let subject = Subject::of(request.resource.as_ref(), "");
+        observe("Watch", subject, async { watch::events(&self.engine, &request) }).await
     }
 
     type SessionStream = Session;

@@ -102,6 +102,17 @@ fn is_failure(error: &LockError) -> bool {
     matches!(error, LockError::StoreUnavailable(_) | LockError::Overloaded { .. })
 }
 
+/// Notes why a watch has ended.
+pub(super) fn note_watch(error: &LockError) {
+    match error {
+        // Said once, by who reads for all watches.
+        LockError::StoreUnavailable(_) | LockError::ShuttingDown => {
+            tracing::debug!(rpc = "Watch", outcome = status::reason(error), "a watch has ended");
+        }
+        error => tracing::warn!(rpc = "Watch", %error, "ended a watch"),
+    }
+}
+
 /// Notes what became of a command on a session.
 pub(super) fn note_command(request_id: u64, error: Option<&LockError>) {
     match error {

@@ -48,13 +48,17 @@ use tonic::{Status, Streaming};
 use super::{check::Check, commands, convert, keep_alive, observe::note_command, status};
 use crate::{
     domain::Command,
-    engine::{self, Answer, Answers, Done, LockEngine},
+    engine::{self, Answer, Answers, Done, LockEngine, Number, Numbered, Receipt},
     error::LockError,
 };
 
 /// The most commands of one stream that wait for their answer, or whose answer
 /// waits for the transport.
 const MOST_UNANSWERED: usize = 1_024;
+
+/// The most acquires of one stream that wait in line, or may have to. They have
+/// places of their own, or those who wait would keep the others from being read.
+const MOST_WAITING: usize = 65_536;
 
 /// How many leases of a keep-alive count as one command.
 const LEASES_A_COMMAND: usize = 64;
@@ -70,12 +74,14 @@ pub struct Session {
     /// None when the client has sent its last one, or the server is stopping.
     requests: Option<Streaming<wire::SessionRequest>>,
     sender: Answers,
-    answers: mpsc::UnboundedReceiver<(u64, Answer)>,
+    answers: mpsc::UnboundedReceiver<Numbered>,
     keep_alives: FuturesUnordered<BoxFuture<'static, KeptAlive>>,
     /// What was answered without having been in line.
     refused: VecDeque<(u64, Answered)>,
     /// How much is without an answer that the transport has taken.
     unanswered: usize,
+    /// How many acquires may be waiting in line.
+    waiting: usize,
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
     ending: Ending,
 }
@@ -100,6 +106,7 @@ impl Session {
             keep_alives: FuturesUnordered::new(),
             refused: VecDeque::new(),
             unanswered: 0,
+            waiting: 0,
             stopping,
             ending: Ending::Well,
         }
@@ -110,9 +117,13 @@ impl Session {
         let (request_id, weight, outcome) =
             if let Some((request_id, refusal)) = self.refused.pop_front() {
                 (request_id, 1, refusal)
-            } else if let Poll::Ready(Some((request_id, answer))) = self.answers.poll_recv(cx) {
+            } else if let Poll::Ready(Some(Numbered { number, answer, .. })) =
+                self.answers.poll_recv(cx)
+            {
                 // This object has a sender of its own, so there always is one.
-                (request_id, 1, answered(request_id, told(answer)))
+                let waits = usize::from(number.waits);
+                self.waiting -= waits;
+                (number.id, 1 - waits, answered(number.id, told(answer)))
             } else if let Poll::Ready(Some((request_id, weight, told))) =
                 self.keep_alives.poll_next_unpin(cx)
             {
@@ -130,7 +141,7 @@ impl Session {
             self.requests = None;
             self.ending = Ending::Stopping;
         }
-        let before = self.unanswered;
+        let before = self.unanswered + self.waiting;
         while self.unanswered < MOST_UNANSWERED
             && let Some(requests) = &mut self.requests
         {
@@ -140,14 +151,16 @@ impl Session {
                 Poll::Pending => break,
             }
         }
-        Ok(self.unanswered > before)
+        Ok(self.unanswered + self.waiting > before)
     }
 
     fn take(&mut self, request: wire::SessionRequest) {
         let request_id = request.request_id;
         let policy = self.engine.ttl();
         let command = match request.command {
-            Some(Asked::Acquire(asked)) => commands::acquire(policy, asked).map(Command::Acquire),
+            Some(Asked::Acquire(asked)) => {
+                commands::acquire(policy, self.engine.max_wait(), asked).map(Command::Acquire)
+            }
             Some(Asked::Renew(asked)) => commands::renew(policy, &asked).map(Command::Renew),
             Some(Asked::Release(asked)) => commands::release(&asked).map(Command::Release),
             Some(Asked::KeepAlive(asked)) => {
@@ -161,11 +174,28 @@ impl Session {
             }
             None => Err(no_command()),
         };
-        self.unanswered += 1;
-        let submitted =
-            command.and_then(|command| self.engine.submit(command, request_id, &self.sender));
-        if let Err(error) = submitted {
-            self.refused.push_back((request_id, answered(request_id, Err(error))));
+        let submitted = command.and_then(|command| {
+            let waits = matches!(&command, Command::Acquire(acquire) if acquire.wait.is_some());
+            if waits && self.waiting == MOST_WAITING {
+                return Err(LockError::Overloaded {
+                    limit: "a session",
+                    value: MOST_WAITING,
+                    what: "acquires wait on this session",
+                });
+            }
+            let number = Number { id: request_id, waits };
+            self.engine.submit(command, number, &self.sender)?;
+            Ok(usize::from(waits))
+        });
+        match submitted {
+            Ok(waits) => {
+                self.waiting += waits;
+                self.unanswered += 1 - waits;
+            }
+            Err(error) => {
+                self.unanswered += 1;
+                self.refused.push_back((request_id, answered(request_id, Err(error))));
+            }
         }
     }
 }
@@ -196,7 +226,7 @@ impl Stream for Session {
                 }
             }
         }
-        if this.requests.is_some() || this.unanswered > 0 {
+        if this.requests.is_some() || this.unanswered + this.waiting > 0 {
             return Poll::Pending;
         }
         match std::mem::replace(&mut this.ending, Ending::Ended) {
@@ -216,7 +246,9 @@ fn answered(request_id: u64, told: Told) -> Answered {
 fn told(answer: Answer) -> Told {
     match &answer {
         Ok(Done { command: Command::Acquire(_), .. }) => {
-            engine::acquired(answer).map(|(lock, reentrant)| {
+            engine::acquired(answer).map(|(lock, reentrant, receipt)| {
+                // The transport asks for it, and has room.
+                receipt.inspect(Receipt::sent);
                 let lock = Some(convert::lock(lock));
                 Answered::Acquire(wire::AcquireResponse { lock, reentrant })
             })
@@ -227,6 +259,9 @@ fn told(answer: Answer) -> Told {
         }),
         Ok(Done { command: Command::Release(_), .. }) => engine::released(answer)
             .map(|released| Answered::Release(wire::ReleaseResponse { released })),
+        Ok(Done { command: Command::Leave(_) | Command::HandOn(_), .. }) => {
+            unreachable!("no client asks for that")
+        }
         Err(_) => Err(answer.expect_err("an error")),
     }
 }

@@ -13,7 +13,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::convert::timestamp;
 use crate::{
-    domain::{FencingToken, ForcedBy, Lock, OwnerId, Resource, Timestamp, quote},
+    domain::{Circle, FencingToken, ForcedBy, Lock, OwnerId, Resource, Timestamp, quote},
     error::{LockError, Violation},
 };
 
@@ -26,6 +26,8 @@ const RETRY_CONFLICT: Duration = Duration::from_secs(1);
 /// The most violations in one answer, and the most bytes of them.
 const MOST_VIOLATIONS: usize = 40;
 const MOST_VIOLATION_BYTES: usize = 4_400;
+/// The most bytes of a circle of owners.
+const MOST_CYCLE_BYTES: usize = 2_000;
 /// What a violation takes beside its words.
 const FRAME_BYTES: usize = 8;
 
@@ -33,6 +35,8 @@ const FRAME_BYTES: usize = 8;
 pub(super) fn reason(error: &LockError) -> &'static str {
     match error {
         LockError::Conflict { .. } => reason::LOCK_CONFLICT,
+        LockError::Deadlock { .. } => reason::DEADLOCK,
+        LockError::WaitCancelled { .. } => reason::WAIT_CANCELLED,
         LockError::Expired { .. } => reason::LOCK_EXPIRED,
         LockError::NotHeld { .. } | LockError::MovedOn { .. } => reason::LOCK_NOT_HELD,
         LockError::NotFound { .. } => reason::LOCK_NOT_FOUND,
@@ -47,9 +51,9 @@ pub(super) fn reason(error: &LockError) -> &'static str {
 pub(super) fn status(error: &LockError) -> Status {
     let mut details = ErrorDetails::new();
     let (code, message, metadata) = match error {
-        LockError::Conflict { holder, queue_length } => {
-            conflict(&mut details, holder, *queue_length)
-        }
+        LockError::Conflict { holder } => conflict(&mut details, holder),
+        LockError::Deadlock { circle } => deadlock(circle),
+        LockError::WaitCancelled { resource, owner } => wait_cancelled(resource, owner),
         LockError::Expired { resource, owner, token, expired_at } => {
             expired(resource, owner, *token, *expired_at)
         }
@@ -70,7 +74,9 @@ pub(super) fn status(error: &LockError) -> Status {
             let message = "this server is stopping: try another one, or this one again soon";
             (Code::Unavailable, message.to_owned(), HashMap::new())
         }
-        LockError::Overloaded { limit, value } => overloaded(&mut details, limit, *value),
+        LockError::Overloaded { limit, value, what } => {
+            overloaded(&mut details, limit, *value, what)
+        }
     };
     details.set_error_info(reason(error), reason::DOMAIN, metadata);
     Status::with_error_details(code, message, details)
@@ -87,7 +93,7 @@ fn told<const N: usize>(code: Code, message: String, metadata: [(&str, String); 
     (code, message, metadata.map(|(key, value)| (key.to_owned(), value)).into())
 }
 
-fn conflict(details: &mut ErrorDetails, holder: &Lock, queue_length: u64) -> Told {
+fn conflict(details: &mut ErrorDetails, holder: &Lock) -> Told {
     let resource = holder.resource.to_string();
     let owner = holder.owner.as_str();
     let expire_time = timestamp(holder.expires_at).to_string();
@@ -110,13 +116,48 @@ fn conflict(details: &mut ErrorDetails, holder: &Lock, queue_length: u64) -> Tol
             (key::ACQUIRE_TIME, timestamp(holder.acquired_at).to_string()),
             (key::EXPIRE_TIME, expire_time),
             (key::REMAINING_MS, remaining.millis_up().to_string()),
-            (key::QUEUE_LENGTH, queue_length.to_string()),
+            (key::QUEUE_LENGTH, holder.waiters.to_string()),
         ],
     );
     for (name, value) in holder.metadata.entries() {
         metadata.insert(format!("{}{name}", key::HOLDER_PREFIX), value.clone());
     }
     (code, message, metadata)
+}
+
+fn deadlock(circle: &Circle) -> Told {
+    let wait = circle.youngest();
+    let (resource, owner) = (wait.resource.to_string(), wait.owner.as_str());
+    let holder = wait.holder.as_str();
+    // What two ids at their limits take for each wait would not fit for many.
+    let cycle = cut(&circle.to_string(), MOST_CYCLE_BYTES);
+    let message = format!(
+        "{} would wait for ever: {} is held by {}, who waits for it, directly or not; release \
+         something first",
+        quote(owner),
+        quote(&resource),
+        quote(holder),
+    );
+    told(
+        Code::FailedPrecondition,
+        message,
+        [
+            (key::RESOURCE, resource),
+            (key::OWNER_ID, owner.to_owned()),
+            (key::HOLDER, holder.to_owned()),
+            (key::CYCLE, cycle),
+        ],
+    )
+}
+
+fn wait_cancelled(resource: &Resource, owner: &OwnerId) -> Told {
+    let (resource, owner) = (resource.to_string(), owner.as_str());
+    let message = format!(
+        "{} does not wait for {} any more: all that it holds and waits for was released",
+        quote(owner),
+        quote(&resource),
+    );
+    told(Code::Aborted, message, [(key::RESOURCE, resource), (key::OWNER_ID, owner.to_owned())])
 }
 
 fn expired(
@@ -258,8 +299,8 @@ fn cut(text: &str, most: usize) -> String {
     format!("{}{ELLIPSIS}", &text[..end])
 }
 
-fn overloaded(details: &mut ErrorDetails, limit: &str, value: usize) -> Told {
-    let message = format!("{value} requests are under way, which is all that {limit} allows");
+fn overloaded(details: &mut ErrorDetails, limit: &str, value: usize, what: &str) -> Told {
+    let message = format!("{value} {what}, which is all that {limit} allows");
     details.set_retry_info(Some(RETRY_SOON));
     details.add_quota_failure_violation(limit, message.as_str());
     told(

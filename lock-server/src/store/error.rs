@@ -17,6 +17,9 @@ pub enum StoreError {
     /// Others changed the same resource again and again while it was decided on.
     #[error("the resource changed too often to be decided on")]
     Contended,
+    /// What happened to locks was not read in time, and some of it is lost.
+    #[error("what happened to locks was not read in time")]
+    ChangesLost,
     /// The store has been closed.
     #[error("the store is closed")]
     Closed,
@@ -106,6 +109,20 @@ impl StoreError {
     pub(crate) fn met_a_locked_row(&self) -> bool {
         const LOCK_NOT_AVAILABLE: &str = "55P03";
         self.code().is_some_and(|code| code == LOCK_NOT_AVAILABLE)
+    }
+
+    /// Whether the fencing epoch is not that of the database's history, as the
+    /// functions of migration 0004 say; the statement did nothing.
+    pub(crate) fn is_of_another_epoch(&self) -> bool {
+        const OTHER_EPOCH: &str = "LS001";
+        self.code().is_some_and(|code| code == OTHER_EPOCH)
+    }
+
+    /// Whether somebody watches and the statement would not have told them; it did
+    /// nothing and is to be replaced by one that tells.
+    pub(crate) fn is_watched(&self) -> bool {
+        const WATCHED: &str = "LS002";
+        self.code().is_some_and(|code| code == WATCHED)
     }
 
     /// Whether the database knows no such statement: it speaks Postgres'

@@ -32,7 +32,7 @@ impl fmt::Display for Migrate {
 /// engines.
 type Script = (i64, &'static str, &'static str);
 
-const POSTGRES: [Script; 3] = [
+const POSTGRES: [Script; 4] = [
     (1, "locks", include_str!("../../../migrations/lock/postgres/0001_locks.sql")),
     (
         2,
@@ -40,8 +40,9 @@ const POSTGRES: [Script; 3] = [
         include_str!("../../../migrations/lock/postgres/0002_in_place_updates.sql"),
     ),
     (3, "events", include_str!("../../../migrations/lock/postgres/0003_events.sql")),
+    (4, "waiting", include_str!("../../../migrations/lock/postgres/0004_waiting.sql")),
 ];
-const SQLITE: [Script; 3] = [
+const SQLITE: [Script; 4] = [
     (1, "locks", include_str!("../../../migrations/lock/sqlite/0001_locks.sql")),
     (
         2,
@@ -49,6 +50,7 @@ const SQLITE: [Script; 3] = [
         include_str!("../../../migrations/lock/sqlite/0002_in_place_updates.sql"),
     ),
     (3, "events", include_str!("../../../migrations/lock/sqlite/0003_events.sql")),
+    (4, "waiting", include_str!("../../../migrations/lock/sqlite/0004_waiting.sql")),
 ];
 
 /// Where an engine notes which migrations it has seen. Not sqlx's default, so

@@ -58,6 +58,11 @@ impl DatabaseUrl {
         &self.0
     }
 
+    /// Whether it is that of a Postgres.
+    pub(crate) fn is_postgres(&self) -> bool {
+        matches!(self.scheme(), "postgres" | "postgresql")
+    }
+
     fn scheme(&self) -> &str {
         self.0.split_once(':').map_or("", |(scheme, _)| scheme)
     }

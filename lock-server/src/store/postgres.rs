@@ -32,25 +32,38 @@
 //! up all the same takes the database for gone.
 
 mod apply;
+mod changes;
 mod epoch;
 mod events;
 mod inspect;
 mod limits;
+mod listen;
 pub mod pooler;
 mod rows;
 mod setup;
 mod statements;
 mod sweep;
+mod waiting;
+mod watch;
 
-use std::{sync::atomic::AtomicBool, time::Duration};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use sqlx::{Connection as _, postgres::PgRow};
+use tokio::sync::{Mutex, mpsc};
+use uuid::Uuid;
 
-use super::{Batching, Freed, Store, StoreError, connections::Connections};
+use super::{
+    Batching, Changes, Freed, Look, Store, StoreError, WaitLimits, Wake, connections::Connections,
+    news::News,
+};
 use crate::domain::{
     Command, EventFilter, EventPage, ForceRelease, Forced, ListFilter, Lock, LockPage, Outcome,
-    OwnerId, Purge, Resource, Span, StaleFilter, StalePage, Timestamp,
+    OwnerId, Purge, Resource, Span, StaleFilter, StalePage, Timestamp, WaitsFor, WatchFilter,
+    WatchPage,
 };
 
 /// The most commands in a batch. More would make each wait for the others
@@ -72,18 +85,45 @@ pub struct PostgresStore {
     max_stall: Span,
     /// The acquire statement, which differs by what the database can tell of
     /// its timeline.
-    acquire_sql: String,
-    release_sql: String,
-    quick_sql: String,
+    acquire_sql: Twice,
+    release_sql: Twice,
+    quick_sql: Twice,
     /// Whether the database understands it. Another one than Postgres may know no
     /// `ctid`, or not change a table twice in a statement.
     quick: AtomicBool,
     take_over_sql: String,
-    renew_sql: String,
+    renew_sql: Twice,
     /// As `renew_sql`, leaving out what others work on.
-    renew_or_skip_sql: String,
+    renew_or_skip_sql: Twice,
     standing_sql: String,
+    /// The functions for what somebody waits for, one call for each command.
+    ask_sql: String,
+    release_waited_sql: String,
+    leave_sql: String,
+    hand_on_sql: String,
     timeline: epoch::Timeline,
+    /// Which server this is, for as long as it runs.
+    id: Uuid,
+    waiting: WaitLimits,
+    crowded: apply::Crowded,
+    /// Nothing is taken for callers who wait here any more.
+    sent_away: AtomicBool,
+    news: News,
+    listening: listen::Listening,
+    /// Somebody watches, anywhere, as far as is known.
+    watched: AtomicBool,
+    /// For what is read again and again while somebody watches here.
+    for_watching: Connections,
+    /// What this server has read of what happens, while somebody watches here.
+    tail: Mutex<Option<watch::Tail>>,
+}
+
+/// A statement that changes locks, for when nobody watches and for when somebody
+/// does.
+#[derive(Debug)]
+struct Twice {
+    for_nobody: String,
+    for_watchers: String,
 }
 
 /// How a transaction begins behind a transaction-pooling proxy.
@@ -99,6 +139,8 @@ struct Pooled {
 enum For {
     /// A batch, which nobody may hold up.
     Batch,
+    /// Those who watch here.
+    Watching,
     /// Anything else.
     One,
 }
@@ -126,10 +168,11 @@ impl PostgresStore {
         let mut loan = match what {
             For::Batch => self.for_batches.borrow().await?,
             For::One => self.connections.borrow().await?,
+            For::Watching => self.for_watching.borrow().await?,
         };
         let result = match &self.pooled {
             Some(Pooled { any, batch }) => {
-                let begin = if what == For::Batch { batch } else { any };
+                let begin = if what == For::One { any } else { batch };
                 pooler::run(&mut loan, begin, query).await
             }
             None => query.fetch_all(&mut *loan).await,
@@ -153,6 +196,7 @@ impl PostgresStore {
     fn is_gone(&self) {
         self.connections.discard();
         self.for_batches.discard();
+        self.for_watching.discard();
     }
 
     async fn apply_in_time(
@@ -189,7 +233,7 @@ impl Store for PostgresStore {
         Batching {
             at_a_time: self.batches as usize,
             // Grants and releases share a statement.
-            queues: [0, 1, 0],
+            queues: [0, 1, 0, 0, 0],
             most: MOST_IN_A_BATCH,
         }
     }
@@ -246,11 +290,67 @@ impl Store for PostgresStore {
     }
 
     async fn probe(&self) -> Result<(), StoreError> {
-        self.check_epoch().await
+        self.check_epoch().await?;
+        self.look_for_watchers().await
+    }
+
+    fn wakes(&self) -> Option<mpsc::UnboundedReceiver<Wake>> {
+        self.news.receiver()
+    }
+
+    async fn say_alive(&self) -> Result<(), StoreError> {
+        self.keep_places().await
+    }
+
+    async fn look_after_waiters(&self) -> Result<Look, StoreError> {
+        self.read_look().await
+    }
+
+    async fn without_place(
+        &self,
+        waiters: &[(Resource, OwnerId)],
+    ) -> Result<Vec<usize>, StoreError> {
+        self.read_without_place(waiters).await
+    }
+
+    async fn send_waiters_away(&self) -> Result<(), StoreError> {
+        self.sent_away.store(true, Ordering::Relaxed);
+        self.say_stopping().await
+    }
+
+    async fn waits_for(&self) -> Result<Vec<WaitsFor>, StoreError> {
+        self.read_waits_for().await
+    }
+
+    async fn watch(&self, renewals: bool) -> Result<(), StoreError> {
+        self.begin_to_watch(renewals).await
+    }
+
+    async fn changes(&self, renewals: bool) -> Result<Changes, StoreError> {
+        self.read_changes(renewals).await
+    }
+
+    async fn watched(
+        &self,
+        filter: &WatchFilter,
+        after: Option<&Resource>,
+        size: u32,
+    ) -> Result<WatchPage, StoreError> {
+        self.read_watched(filter, after, size).await
+    }
+
+    async fn forget_changes(&self, most: u32) -> Result<u64, StoreError> {
+        self.delete_unwatched(most).await
+    }
+
+    async fn drop_gone_waiters(&self, most: u32) -> Result<u64, StoreError> {
+        self.drop_gone(most).await
     }
 
     async fn close(&self) {
+        self.listening.stop();
         self.for_batches.close().await;
+        self.for_watching.close().await;
         self.connections.close().await;
     }
 }

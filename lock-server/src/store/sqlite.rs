@@ -17,20 +17,28 @@
 mod apply;
 mod events;
 mod inspect;
+mod line;
+mod outbox;
 mod rows;
 mod setup;
 mod sweep;
+mod table;
+mod turn;
+mod waiting;
+mod watch;
 mod worker;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use tokio::sync::mpsc;
 
-use self::worker::Workers;
-use super::{Batching, Freed, Store, StoreError};
+use self::{turn::Here, worker::Workers};
+use super::{Batching, Changes, Freed, Look, Store, StoreError, Wake};
 use crate::domain::{
     Command, EventFilter, EventPage, ForceRelease, Forced, ListFilter, Lock, LockPage, Outcome,
-    OwnerId, Purge, Resource, Span, StaleFilter, StalePage, Timestamp,
+    OwnerId, Purge, Resource, Span, StaleFilter, StalePage, Timestamp, WaitsFor, WatchFilter,
+    WatchPage,
 };
 
 /// Locks in a SQLite file, or in memory.
@@ -40,6 +48,7 @@ pub struct SqliteStore {
     /// None in memory, where there is but one connection.
     readers: Option<Workers>,
     timeout: Duration,
+    here: Arc<Here>,
 }
 
 impl SqliteStore {
@@ -71,7 +80,7 @@ impl Store for SqliteStore {
 
     fn batching(&self) -> Batching {
         // There is one writer, and a batch is one transaction.
-        Batching { at_a_time: 1, queues: [0, 0, 0], most: apply::TRANSACTION }
+        Batching { at_a_time: 1, queues: [0; Command::KINDS], most: apply::TRANSACTION }
     }
 
     async fn release_owner(&self, owner: &OwnerId, most: u32) -> Result<Freed, StoreError> {
@@ -127,6 +136,60 @@ impl Store for SqliteStore {
 
     async fn probe(&self) -> Result<(), StoreError> {
         self.in_time(self.check_writable()).await
+    }
+
+    fn wakes(&self) -> Option<mpsc::UnboundedReceiver<Wake>> {
+        self.here.news.receiver()
+    }
+
+    async fn say_alive(&self) -> Result<(), StoreError> {
+        self.in_time(self.keep_places()).await
+    }
+
+    async fn look_after_waiters(&self) -> Result<Look, StoreError> {
+        self.in_time(self.read_look()).await
+    }
+
+    async fn without_place(
+        &self,
+        waiters: &[(Resource, OwnerId)],
+    ) -> Result<Vec<usize>, StoreError> {
+        self.in_time(self.read_without_place(waiters)).await
+    }
+
+    async fn send_waiters_away(&self) -> Result<(), StoreError> {
+        self.here.send_away();
+        Ok(())
+    }
+
+    async fn waits_for(&self) -> Result<Vec<WaitsFor>, StoreError> {
+        self.in_time(self.read_waits_for()).await
+    }
+
+    async fn drop_gone_waiters(&self, most: u32) -> Result<u64, StoreError> {
+        self.in_time(self.drop_gone(most)).await
+    }
+
+    async fn watch(&self, renewals: bool) -> Result<(), StoreError> {
+        self.in_time(self.begin_to_watch(renewals)).await
+    }
+
+    async fn changes(&self, renewals: bool) -> Result<Changes, StoreError> {
+        self.in_time(self.read_changes(renewals)).await
+    }
+
+    async fn watched(
+        &self,
+        filter: &WatchFilter,
+        after: Option<&Resource>,
+        size: u32,
+    ) -> Result<WatchPage, StoreError> {
+        self.in_time(self.read_watched(filter, after, size)).await
+    }
+
+    async fn forget_changes(&self, _most: u32) -> Result<u64, StoreError> {
+        // Nothing is left behind: what nobody asks for is not kept.
+        Ok(0)
     }
 
     async fn close(&self) {

@@ -2,7 +2,10 @@
 //! change a row twice, and two commands for one resource take effect one after
 //! the other.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    mem,
+};
 
 use crate::domain::{Command, FencingToken, OwnerId, Resource};
 
@@ -11,7 +14,9 @@ use crate::domain::{Command, FencingToken, OwnerId, Resource};
 /// by resource, so that all servers lock rows in one order and cannot deadlock.
 ///
 /// Renewals of one resource under different owners and tokens share a wave: at
-/// most one of them can be right, and the others change nothing.
+/// most one of them can be right, and the others change nothing. So do those who
+/// ask for their places again, and those who leave them, of different owners:
+/// each is decided on by itself, after the ones before it.
 pub(super) fn waves(commands: &[Command]) -> Vec<Vec<usize>> {
     let mut places: Vec<usize> = (0..commands.len()).collect();
     places.sort_by_key(|place| commands[*place].resource());
@@ -25,8 +30,8 @@ pub(super) fn waves(commands: &[Command]) -> Vec<Vec<usize>> {
         let wave = match seen.get_mut(command.resource()) {
             Some(seen) => seen.next_wave(command),
             None => {
-                let renewals = renewal(command).into_iter().collect();
-                seen.insert(command.resource(), Seen { wave: 0, renewals });
+                let sharing = Sharing::of(command).into_iter().collect();
+                seen.insert(command.resource(), Seen { wave: 0, sharing });
                 0
             }
         };
@@ -44,30 +49,46 @@ pub(super) fn waves(commands: &[Command]) -> Vec<Vec<usize>> {
 /// What a resource's last wave holds of it so far.
 struct Seen<'a> {
     wave: usize,
-    /// The renewals in it; none when it is another command.
-    renewals: HashSet<(&'a OwnerId, FencingToken)>,
+    /// Those in it that others may join; none when it is a command for itself.
+    sharing: HashSet<Sharing<'a>>,
+}
+
+/// A command that may share a wave with others of its kind.
+#[derive(PartialEq, Eq, Hash)]
+enum Sharing<'a> {
+    Renewal(&'a OwnerId, FencingToken),
+    AskAgain(&'a OwnerId),
+    Leave(&'a OwnerId),
+}
+
+impl<'a> Sharing<'a> {
+    fn of(command: &'a Command) -> Option<Self> {
+        match command {
+            Command::Renew(renew) => Some(Self::Renewal(&renew.owner, renew.token)),
+            Command::Acquire(acquire) if acquire.wait.is_some_and(|wait| wait.again) => {
+                Some(Self::AskAgain(&acquire.owner))
+            }
+            Command::Leave(leave) => Some(Self::Leave(&leave.owner)),
+            Command::Acquire(_) | Command::Release(_) | Command::HandOn(_) => None,
+        }
+    }
 }
 
 impl<'a> Seen<'a> {
     /// The wave of the next command for the same resource.
     fn next_wave(&mut self, command: &'a Command) -> usize {
-        let renewal = renewal(command);
-        let joins = match renewal {
-            Some(renewal) => !self.renewals.is_empty() && self.renewals.insert(renewal),
-            None => false,
+        let joins = match (Sharing::of(command), self.sharing.iter().next()) {
+            (Some(sharing), Some(other)) => {
+                mem::discriminant(&sharing) == mem::discriminant(other)
+                    && self.sharing.insert(sharing)
+            }
+            _ => false,
         };
         if !joins {
             self.wave += 1;
-            self.renewals = renewal.into_iter().collect();
+            self.sharing = Sharing::of(command).into_iter().collect();
         }
         self.wave
-    }
-}
-
-fn renewal(command: &Command) -> Option<(&OwnerId, FencingToken)> {
-    match command {
-        Command::Renew(renew) => Some((&renew.owner, renew.token)),
-        Command::Acquire(_) | Command::Release(_) => None,
     }
 }
 

@@ -121,6 +121,7 @@ impl Contender<'_> {
             resource: Some(resource.clone()),
             owner_id: owner.to_owned(),
             ttl: Some(prost_types::Duration::try_from(ttl).unwrap()),
+            wait: None,
             metadata: [("turn".to_owned(), owner.to_owned())].into(),
         })
     }

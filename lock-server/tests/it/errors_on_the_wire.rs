@@ -80,6 +80,7 @@ async fn the_other_errors_with_the_longest_names_are_readable() {
                 resource: resource.clone(),
                 owner_id: owner.clone(),
                 ttl: span(0, 100_000_000),
+                wait: None,
                 ..Default::default()
             };
             let lock = locks.acquire(short.clone()).await.unwrap().into_inner().lock.unwrap();
@@ -156,6 +157,7 @@ async fn every_wrong_field_at_once_is_readable() {
             resource: Some(wire::Resource::new(letter.repeat(999), letter.repeat(999))),
             owner_id: letter.repeat(999),
             ttl: span(i64::MIN, i32::MIN),
+            wait: None,
             metadata: metadata.collect(),
         };
         let status = locks.acquire(request).await.unwrap_err();

@@ -8,7 +8,9 @@ use lock_server::{
         Metadata, Outcome, OwnerId, Purge, Reason, Release, Renew, Resource, ResourceType, Span,
         StaleFilter,
     },
-    store::{DatabaseUrl, Migrate, Store, StoreOptions, open, postgres::pooler::Pooler},
+    store::{
+        DatabaseUrl, Migrate, Store, StoreOptions, WaitLimits, open, postgres::pooler::Pooler,
+    },
 };
 use service_kit::testing::postgres::{self, TestDatabase};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
@@ -34,6 +36,8 @@ pub(crate) fn options(url: &str) -> StoreOptions {
         batches: 2,
         timeout: Duration::from_secs(30),
         max_stall: Span::from(Duration::from_secs(60)),
+        waiting: WaitLimits { most_for_one: 100, grace: Duration::from_secs(10) },
+        listen_url: None,
     }
 }
 
@@ -187,7 +191,7 @@ pub(crate) fn acquire_with(
     entries: &[(&str, &str)],
 ) -> Command {
     let (resource, metadata) = (resource.clone(), metadata(entries));
-    Command::Acquire(Acquire { resource, owner: owner(by), ttl, metadata })
+    Command::Acquire(Acquire { resource, owner: owner(by), ttl, metadata, wait: None })
 }
 
 pub(crate) fn renew(

@@ -68,6 +68,7 @@ fn shape(outcome: &Outcome, ranks: &mut Ranks) -> String {
         Outcome::Expired { .. } => "expired".to_owned(),
         Outcome::NotHeld { holder, .. } => format!("not held, but by {holder:?}"),
         Outcome::Released { ended } => format!("released {ended}"),
+        other => unreachable!("nobody waits in this walk: {other:?}"),
     }
 }
 

@@ -6,8 +6,10 @@ use std::{
 };
 
 use lock_server::{
-    domain::Span,
-    store::{Migrate, OpenError, Store, StoreError, StoreOptions, open, postgres::pooler::Pooler},
+    domain::{Acquire, Command, Outcome, Span, Wait},
+    store::{
+        Migrate, OpenError, Store, StoreError, StoreOptions, Wake, open, postgres::pooler::Pooler,
+    },
 };
 use service_kit::testing::eventually;
 use sqlx::{
@@ -16,7 +18,7 @@ use sqlx::{
 };
 use tempfile::TempDir;
 
-use crate::kit::{Kit, MINUTE, acquire, options, release, resource};
+use crate::kit::{Kit, MINUTE, acquire, metadata, options, owner, release, resource};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -254,4 +256,54 @@ async fn what_is_not_free_for_long_does_not_hide_what_is() {
          WHERE not_free_before < (unixepoch() - 3600) * 1000000";
     assert_eq!(kit.sql(looked_at).await, 0, "they are not looked at again");
     assert!(kit.get(&resource("held")).await.unwrap().is_live());
+}
+
+/// A process starts again within the time for which its places are kept.
+#[tokio::test]
+async fn a_place_in_line_outlives_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = options(&url_in(&folder));
+    let plan = resource("42");
+    let ask = |by, again| {
+        Command::Acquire(Acquire {
+            resource: plan.clone(),
+            owner: owner(by),
+            ttl: MINUTE,
+            metadata: metadata(&[]),
+            wait: Some(Wait { time: MINUTE, again }),
+        })
+    };
+    let store = open(&options, Pooler::Auto).await.unwrap();
+    let batch = [acquire(&plan, "me", MINUTE), ask("a", false), ask("b", false), ask("c", false)];
+    store.apply(&batch).await.unwrap();
+    store.close().await;
+    drop(store);
+
+    let store = open(&options, Pooler::Auto).await.unwrap();
+    let mut wakes = store.wakes().unwrap();
+    store.say_alive().await.unwrap();
+    assert_eq!(store.drop_gone_waiters(10).await.unwrap(), 0, "they may come back");
+    // The second comes back before it is its turn, the first after.
+    let outcomes = store.apply(&[ask("b", false), release(&plan, "me", None)]).await.unwrap();
+    let Outcome::Waiting { holder, .. } = &outcomes[0] else { panic!("{outcomes:?}") };
+    assert_eq!(holder.waiters, 3);
+    assert!(wakes.try_recv().is_err(), "who has it is not here");
+    assert_eq!(store.look_after_waiters().await.unwrap().settled, []);
+    let outcomes = store.apply(&[ask("a", false), release(&plan, "a", None)]).await.unwrap();
+    assert!(matches!(outcomes[0], Outcome::Claimed { .. }), "{outcomes:?}");
+    let Ok(Wake::Granted { lock, .. }) = wakes.try_recv() else { panic!("the second is not told") };
+    assert_eq!((lock.owner, lock.waiters), (owner("b"), 1));
+
+    // The third does not.
+    sqlx::raw_sql(
+        "UPDATE lock_servers SET alive_until = 1
+         WHERE server = (SELECT server FROM lock_waiters)",
+    )
+    .execute(&mut SqliteConnection::connect(&url_in(&folder)).await.unwrap())
+    .await
+    .unwrap();
+    assert_eq!(store.drop_gone_waiters(10).await.unwrap(), 1);
+    assert_eq!(store.get(&plan).await.unwrap().unwrap().waiters, 0);
+    store.apply(&[release(&plan, "b", None)]).await.unwrap();
+    assert_eq!(store.get(&plan).await.unwrap(), None);
 }

@@ -6,3 +6,5 @@ pub(crate) mod events;
 pub(crate) mod lease;
 pub(crate) mod pages;
 pub(crate) mod sweep;
+pub(crate) mod waiting;
+pub(crate) mod watch;

@@ -25,6 +25,16 @@ impl Advisory {
         Ok(if self.ask(TRY, lock).await? { Grant::Granted } else { Grant::Conflict })
     }
 
+    /// Blocks in the database, and the connection with it.
+    pub(super) async fn wait_for(&mut self, lock: usize) -> Result<Grant> {
+        sqlx::query("SELECT pg_advisory_lock(hashtextextended($1, 0))")
+            .bind(&self.part.resources[lock])
+            .execute(&mut self.connection)
+            .await
+            .during("wait for an advisory lock")?;
+        Ok(Grant::Granted)
+    }
+
     pub(super) async fn release(&mut self, lock: usize) -> Result<()> {
         const UNLOCK: &str = "SELECT pg_advisory_unlock(hashtextextended($1, 0))";
         if self.ask(UNLOCK, lock).await? { Ok(()) } else { Err(odd("nothing was released")) }

@@ -1,5 +1,7 @@
 //! The requests of one caller over gRPC, and the tokens that it was given.
 
+use std::time::Duration;
+
 use proto::lock::v1::{
     AcquireRequest, AcquireResponse, ReleaseRequest, ReleaseResponse, RenewRequest, Resource,
 };
@@ -28,10 +30,12 @@ impl Locks {
         self.resources.len()
     }
 
-    pub(super) fn acquire(&self, lock: usize) -> AcquireRequest {
+    /// With a wait, in line behind whoever holds it.
+    pub(super) fn acquire(&self, lock: usize, wait: Option<Duration>) -> AcquireRequest {
         AcquireRequest {
             resource: Some(self.resources[lock].clone()),
             owner_id: self.owner.clone(),
+            wait: wait.and_then(|wait| wait.try_into().ok()),
             ..AcquireRequest::default()
         }
     }

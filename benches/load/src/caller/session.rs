@@ -5,6 +5,7 @@ use std::{
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Poll,
+    time::Duration,
 };
 
 use futures::task::AtomicWaker;
@@ -94,8 +95,8 @@ impl Session {
         self.locks.len()
     }
 
-    pub(super) async fn acquire(&mut self, lock: usize) -> Result<Grant> {
-        match self.call(Command::Acquire(self.locks.acquire(lock))).await? {
+    pub(super) async fn acquire(&mut self, lock: usize, wait: Option<Duration>) -> Result<Grant> {
+        match self.call(Command::Acquire(self.locks.acquire(lock, wait))).await? {
             Outcome::Acquire(answer) => {
                 self.locks.granted(lock, &answer)?;
                 Ok(Grant::Granted)

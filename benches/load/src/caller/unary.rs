@@ -1,5 +1,7 @@
 //! A gRPC call for each command, with the generated client and nothing around it.
 
+use std::time::Duration;
+
 use proto::lock::v1::lock_service_client::LockServiceClient;
 use tonic::{
     Code, Status,
@@ -43,8 +45,8 @@ impl Unary {
         self.locks.len()
     }
 
-    pub(super) async fn acquire(&mut self, lock: usize) -> Result<Grant> {
-        match self.client.acquire(self.locks.acquire(lock)).await {
+    pub(super) async fn acquire(&mut self, lock: usize, wait: Option<Duration>) -> Result<Grant> {
+        match self.client.acquire(self.locks.acquire(lock, wait)).await {
             Ok(answer) => {
                 self.locks.granted(lock, answer.get_ref())?;
                 Ok(Grant::Granted)

@@ -34,9 +34,11 @@ pub(crate) async fn closed(
     }
     let (seconds, cpu) = phase.play(span, meter).await;
     let mut tally = Tally::default();
+    let mut each_caller = Vec::with_capacity(tasks.len());
     let mut callers = Vec::with_capacity(tasks.len());
     for (caller, counted) in all(tasks).await? {
         tally.add(&counted);
+        each_caller.push(counted.steps);
         callers.push(caller);
     }
     let callers = each(callers, move |mut caller| async move {
@@ -44,7 +46,7 @@ pub(crate) async fn closed(
         Ok(caller)
     })
     .await?;
-    Ok((callers, Run { seconds, tally, cpu }))
+    Ok((callers, Run { seconds, tally, each: each_caller, cpu }))
 }
 
 /// Lets the callers make so many pairs in all, and says how long that took. Ends at the limit, too.
@@ -84,7 +86,8 @@ pub(crate) async fn counted(
         callers.push(caller);
     }
     let cpu = meter.read().since(before);
-    Ok((callers, Run { seconds: start.elapsed().as_secs_f64(), tally, cpu }))
+    let seconds = start.elapsed().as_secs_f64();
+    Ok((callers, Run { seconds, tally, each: Vec::new(), cpu }))
 }
 
 async fn go_round(mut caller: Caller, script: Script, phase: Phase) -> (Caller, Tally) {

@@ -50,7 +50,7 @@ pub(crate) async fn open(
     }
     // It has ended: the callers end when it drops their queues.
     let _ = clock.join();
-    Ok((callers, Run { seconds, tally, cpu }))
+    Ok((callers, Run { seconds, tally, each: Vec::new(), cpu }))
 }
 
 /// Tells the callers, one after the other, when their next command is due.

@@ -1,12 +1,15 @@
 //! What a caller does, step by step.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Phase, Tally};
 use crate::{
     caller::{Caller, Grant},
     trouble::{Result, Trouble},
 };
+
+/// Longer than any turn takes to come.
+pub(crate) const WAIT: Duration = Duration::from_secs(60);
 
 /// What all callers of a run do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +23,9 @@ pub(crate) enum Script {
     /// 80 % renewals, 15 % pairs, 5 % attempts at the neighbour's lock, which is held. The rate and
     /// the latency are those of single commands.
     Mixed,
+    /// Wait in line for a lock that all want, and hand it on at once. The rate is in turns, the
+    /// latency that of the waits.
+    HandOffs,
 }
 
 impl Script {
@@ -30,13 +36,14 @@ impl Script {
             Self::Contended => "attempts/s",
             Self::Renewals => "renewals/s",
             Self::Mixed => "commands/s",
+            Self::HandOffs => "hand-offs/s",
         }
     }
 
     /// How many locks, from the first on, are held all the time.
     fn held(self, locks: usize) -> usize {
         match self {
-            Self::Pairs | Self::Contended => 0,
+            Self::Pairs | Self::Contended | Self::HandOffs => 0,
             Self::Renewals => locks,
             // The last one is the neighbour's.
             Self::Mixed => (locks - 1) / 2,
@@ -72,6 +79,7 @@ impl Script {
             Self::Pairs => pair(caller, turn % locks, tally, phase).await,
             Self::Contended => attempt(caller, fastrand::usize(..locks), tally, phase).await,
             Self::Renewals => renew(caller, turn % locks, tally, phase).await,
+            Self::HandOffs => hand_off(caller, turn % locks, tally, phase).await,
             Self::Mixed => {
                 let held = self.held(locks);
                 match fastrand::u32(..100) {
@@ -124,6 +132,23 @@ async fn renew(caller: &mut Caller, lock: usize, tally: &mut Tally, phase: &Phas
     caller.renew(lock).await?;
     if phase.counting() {
         tally.took(start.elapsed());
+        tally.steps += 1;
+    }
+    Ok(())
+}
+
+async fn hand_off(
+    caller: &mut Caller,
+    lock: usize,
+    tally: &mut Tally,
+    phase: &Phase,
+) -> Result<()> {
+    let start = Instant::now();
+    caller.wait_for(lock, WAIT).await?;
+    let time = start.elapsed();
+    caller.release(lock).await?;
+    if phase.counting() {
+        tally.took(time);
         tally.steps += 1;
     }
     Ok(())

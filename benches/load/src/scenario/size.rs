@@ -50,7 +50,7 @@ pub(super) async fn measure(lab: &mut Lab) {
     for (way, callers) in LANES {
         let lanes = sizes.iter().zip(&targets).map(|(&rows, target)| Prepared {
             row: Row::new(Scenario::Size.name(), kind, way, callers, case(rows)),
-            target: target.clone(),
+            targets: target.clone().map(|target| vec![target]),
             way,
             parts: parts(rows, callers),
             // One caller has one connection.

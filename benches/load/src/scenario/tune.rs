@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use clap::ValueEnum as _;
+
 use super::{CALLERS, MANY, TUNING};
 use crate::{
     args::Scenario,
@@ -23,6 +25,11 @@ const COMPARED: [Scenario; 5] = [
     Scenario::Mixed,
 ];
 
+/// Those in which ZooKeeper is one of them, and Redis and the obvious server are not.
+const HANDED_ON: [Scenario; 2] = [Scenario::Handoff, Scenario::HandoffTime];
+/// Those that need no choice.
+const ALONE: [Scenario; 2] = [Scenario::KeepAlive, Scenario::Waiters];
+
 /// Tries out what is not given.
 pub(super) async fn tune(lab: &mut Lab) {
     if lab.options.smoke {
@@ -32,14 +39,16 @@ pub(super) async fn tune(lab: &mut Lab) {
         lab.options.measures(kind) && COMPARED.into_iter().any(|it| lab.options.wants(it))
     };
     if lab.options.connections.is_none() {
-        if lab.options.scenarios != [Scenario::KeepAlive] {
+        if Scenario::value_variants().iter().any(|it| lab.options.wants(*it) && !ALONE.contains(it))
+        {
             lab.connections.unary = connections(lab, Kind::NoStore, Way::Unary, CALLERS).await;
             lab.connections.stream = connections(lab, Kind::NoStore, Way::Stream, CALLERS).await;
         }
         if wanted(lab, Kind::Redis) {
             lab.connections.redis = connections(lab, Kind::Redis, Way::Own, MANY).await;
         }
-        if wanted(lab, Kind::Zookeeper) {
+        let in_line = HANDED_ON.into_iter().any(|it| lab.options.wants(it));
+        if wanted(lab, Kind::Zookeeper) || (in_line && lab.options.measures(Kind::Zookeeper)) {
             lab.connections.zookeeper = connections(lab, Kind::Zookeeper, Way::Own, MANY).await;
         }
     }
@@ -54,7 +63,7 @@ async fn connections(lab: &mut Lab, kind: Kind, way: Way, callers: usize) -> usi
     let target = lab.target(kind).await;
     let lane = |number: usize| Prepared {
         row: Row::new(TUNING, kind, way, callers, format!("connections: {number}")),
-        target: target.clone(),
+        targets: target.clone().map(|target| vec![target]),
         way,
         parts: part::own(callers, lab.locks_each()),
         connections: Connections::all(number),
@@ -76,7 +85,7 @@ async fn pool(lab: &mut Lab) -> u32 {
         let case = format!("pool: {size}");
         lanes.push(Prepared {
             row: Row::new(TUNING, Kind::Obvious, Way::Unary, CALLERS, case),
-            target,
+            targets: target.map(|target| vec![target]),
             way: Way::Unary,
             parts: part::own(CALLERS, lab.locks_each()),
             connections: lab.connections,

@@ -8,7 +8,8 @@ use proto::lock::v1::{
     GetLockResponse, KeepAliveRequest, KeepAliveResponse, ListEventsRequest, ListEventsResponse,
     ListLocksRequest, ListLocksResponse, ListStaleRequest, ListStaleResponse, PurgeStaleRequest,
     PurgeStaleResponse, ReleaseAllRequest, ReleaseAllResponse, ReleaseRequest, ReleaseResponse,
-    RenewRequest, RenewResponse, SessionRequest, SessionResponse, lock_service_server::LockService,
+    RenewRequest, RenewResponse, SessionRequest, SessionResponse, WatchRequest, WatchResponse,
+    lock_service_server::LockService,
 };
 use tonic::{Request, Response, Status, Streaming};
 
@@ -134,6 +135,12 @@ impl<B: Backend> LockService for Service<B> {
         &self,
         _: Request<ListEventsRequest>,
     ) -> Result<Response<ListEventsResponse>, Status> {
+        Err(not_measured())
+    }
+
+    type WatchStream = Answers<WatchResponse>;
+
+    async fn watch(&self, _: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         Err(not_measured())
     }
 }

@@ -24,6 +24,8 @@ pub(crate) fn settings() -> Vec<(&'static str, String)> {
         ("shared_buffers", format!("{buffers}MB")),
         ("max_wal_size", "8GB".to_owned()),
         ("checkpoint_timeout", "15min".to_owned()),
+        // A connection for each of 256 who wait, beside all the others.
+        ("max_connections", "700".to_owned()),
     ]
 }
 

@@ -129,8 +129,8 @@ pub(super) async fn connect_to_zookeeper(address: &str) -> Result<zookeeper_clie
 }
 
 fn running(kind: Kind, url: String, child: Child) -> Target {
-    let meter = Meter { server: Some(child.pid()), database: None };
-    Target { kind, url, meter, _child: Some(child) }
+    let meter = Meter { server: Some(child.pid()), ..Meter::default() };
+    Target { kind, url, meter, child: Some(child) }
 }
 
 /// A program of the search path.

@@ -68,8 +68,9 @@ pub(crate) enum Command {
     /// TTL.
     ///
     /// The same owner may acquire again: the lock keeps its token, and its
-    /// expiry never moves closer. If another owner holds the resource, says
-    /// who, since when and for how long, and ends with 75.
+    /// expiry never moves closer. If another owner holds the resource, still
+    /// when the --wait is over, says who, since when and for how long, and ends
+    /// with 75.
     Acquire(AcquireArgs),
     /// Give a lock that is held more time, from now.
     ///
@@ -116,6 +117,17 @@ pub(crate) enum Command {
     ///
     /// Acquiring, renewing and releasing as usual leaves nothing there.
     Events(EventsArgs),
+    /// Show what happens to locks, as it happens.
+    ///
+    /// First the locks that are held, then a line for each event, until Ctrl-C,
+    /// which ends it with 0. When the server goes away, says so, and begins anew
+    /// as soon as one can be reached: what happened meanwhile is not told.
+    ///
+    /// With --output json, one object a line with `kind` and `lock`, as in
+    /// lock.v1.WatchResponse. `INTERRUPTED`, with a `reason` and a `message`, is
+    /// lockctl's own kind: forget what was told before, for a new snapshot
+    /// follows.
+    Watch(WatchArgs),
     /// Hold a lock while a command runs.
     #[command(long_about = help::RUN)]
     Run(RunArgs),
@@ -150,6 +162,20 @@ pub(crate) struct LeaseArgs {
     /// For how long, from the grant [default: the server's for the type].
     #[arg(long, value_name = "SPAN", value_parser = value::span)]
     pub(crate) ttl: Option<Duration>,
+    /// For how long to wait in line if another owner holds it [default: not at
+    /// all]. At most 1h unless the server is set otherwise.
+    ///
+    /// Whoever came first is served first, whichever server was asked. A server
+    /// that goes away is replaced by another one (--addr), and the place in line
+    /// is kept if that one can be reached within 10 s. Who waits is out of line
+    /// when lockctl ends.
+    #[arg(
+        long,
+        value_name = "SPAN",
+        value_parser = value::wait,
+        allow_hyphen_values = true
+    )]
+    pub(crate) wait: Option<Duration>,
     /// What to tell others about this hold. Repeatable.
     #[arg(long, value_name = "KEY=VALUE", value_parser = value::entry)]
     pub(crate) metadata: Vec<(String, String)>,
@@ -286,6 +312,23 @@ pub(crate) struct EventsArgs {
     pub(crate) limit: Option<u64>,
 }
 
+/// Arguments of `watch`.
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// Only this resource, TYPE/ID [default: all].
+    #[arg(value_name = "TYPE/ID", conflicts_with_all = ["resource_type", "prefix"])]
+    pub(crate) resource: Option<Resource>,
+    /// Only locks of this resource type.
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) resource_type: Option<String>,
+    /// Only ids that start with exactly this, of the --type.
+    #[arg(long, value_name = "TEXT", requires = "resource_type")]
+    pub(crate) prefix: Option<String>,
+    /// Tell of renewals, too.
+    #[arg(long)]
+    pub(crate) renewals: bool,
+}
+
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
@@ -359,6 +402,17 @@ mod tests {
         };
         assert!(parse("--reenter --owner me").is_ok());
         assert!(parse("--reenter").is_err());
+    }
+
+    #[test]
+    fn a_watch_is_of_one_resource_or_of_a_type_with_a_prefix() {
+        let parse =
+            |arguments: &str| Cli::try_parse_from(format!("lockctl watch {arguments}").split(' '));
+        assert!(Cli::try_parse_from(["lockctl", "watch"]).is_ok());
+        assert!(parse("plan/42 --renewals").is_ok());
+        assert!(parse("--type plan --prefix a").is_ok());
+        assert!(parse("--prefix a").is_err());
+        assert!(parse("plan/42 --type plan").is_err());
     }
 
     #[test]

@@ -14,6 +14,8 @@ mod release_all;
 mod renew;
 mod run;
 mod stale;
+mod waiting;
+mod watch;
 
 use lock_client::{ClientError, LockClient, LockClientBuilder, Resource, StaleFilter};
 
@@ -41,6 +43,7 @@ pub(crate) async fn execute(cli: &Cli, output: Output) -> Result<u8, Failure> {
         Command::Purge(args) => purge::execute(global, args, output).await,
         Command::ForceRelease(args) => force_release::execute(global, args, output).await,
         Command::Events(args) => events::execute(global, args, output).await,
+        Command::Watch(args) => watch::execute(global, args, output).await,
         Command::Run(args) => run::execute(global, args, output).await,
         Command::Diagnostics(args) => diagnostics::execute(global, args, output).await,
         Command::Completions(args) => completions::execute(args),

@@ -1,7 +1,8 @@
 //! The exit codes of `lockctl`: one number for each thing that a script may
 //! want to do something different about.
 //!
-//! Those from 64 on are the numbers of BSD's `sysexits.h`, where one fits.
+//! Those from 64 to 78 are the numbers of BSD's `sysexits.h`, where one fits; 79
+//! and 80 come after them.
 
 /// Done.
 pub(crate) const OK: u8 = 0;
@@ -15,11 +16,15 @@ pub(crate) const FREE: u8 = 3;
 pub(crate) const USAGE: u8 = 64;
 /// The server, or the database behind it, cannot be reached.
 pub(crate) const UNAVAILABLE: u8 = 69;
-/// Another owner holds the resource; `run`: or its own owner does already.
+/// Another owner holds the resource, still if it was waited for; `run`: or its own owner does already.
 pub(crate) const CONFLICT: u8 = 75;
 /// The caller does not hold the lock, or no longer; `force-release`: nobody
 /// holds it under that token.
 pub(crate) const LOST: u8 = 76;
+/// Waiting would close a circle of owners that wait for each other.
+pub(crate) const DEADLOCK: u8 = 79;
+/// Somebody released everything of the owner that waited.
+pub(crate) const WAIT_CANCELLED: u8 = 80;
 /// `run` cannot execute the command.
 pub(crate) const CANNOT_EXECUTE: u8 = 126;
 /// `run` cannot find the command.
@@ -40,10 +45,14 @@ Exit codes:
     3  get, force-release: the resource is free
    64  wrong arguments, found here or by the server
    69  the server, or the database behind it, cannot be reached
-   75  another owner holds the resource: try again later; run: or the same
-       owner does, in another run say
+   75  another owner holds the resource, still when the wait was over: try again
+       later; run: or the same owner does, in another run say
    76  the lock is not held, or its lease ran out; force-release: nobody holds
        it under that token; run: the lease was lost and the command was ended
+   79  acquire, run: waiting would close a circle of owners that wait for each
+       other
+   80  acquire, run: the wait was cancelled, because everything of its owner was
+       released
   126  run: the command cannot be executed
   127  run: the command cannot be found
 128+N  run: signal N ended the command, 1 for a real-time signal; run otherwise
@@ -71,6 +80,8 @@ mod tests {
             UNAVAILABLE,
             CONFLICT,
             LOST,
+            DEADLOCK,
+            WAIT_CANCELLED,
             CANNOT_EXECUTE,
             NOT_FOUND,
         ] {

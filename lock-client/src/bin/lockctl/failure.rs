@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io};
 
-use lock_client::{ClientError, Conflict, ForcedRelease, NotHeld};
+use lock_client::{ClientError, Conflict, Deadlock, ForcedRelease, NotHeld};
 use serde_json::{Value, json};
 
 use crate::{
@@ -170,6 +170,12 @@ impl From<ClientError> for Failure {
                     .with_advice("What it protects may have changed meanwhile.")
             }
             ClientError::NotHeld(not_held) => from_not_held(&not_held),
+            ClientError::Deadlock(deadlock) => from_deadlock(&deadlock),
+            ClientError::WaitCancelled { resource, .. } => {
+                Self::named(reason, message, exit::WAIT_CANCELLED)
+                    .with("resource", resource.to_string())
+                    .with_advice("Somebody meant this owner to be done: see who acts for it.")
+            }
             ClientError::NotFound { resource, .. } => {
                 Self::named(reason, message, exit::FREE).with("resource", resource.to_string())
             }
@@ -264,6 +270,25 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", escaped(text).replace('"', "\\\""))
 }
 
+/// The circle on lines of its own: the server shortens what it quotes in its
+/// words.
+fn from_deadlock(deadlock: &Deadlock) -> Failure {
+    let resource = deadlock.resource.to_string();
+    let message =
+        format!("waiting for {} would close a circle that never ends", escaped(&resource));
+    let mut failure = Failure::new(proto::reason::DEADLOCK, message)
+        .with_code(exit::DEADLOCK)
+        .with("resource", resource)
+        .with("cycle", &deadlock.cycle);
+    if !deadlock.cycle.is_empty() {
+        failure = failure.with_advice(format!("  {}", escaped(&deadlock.cycle)));
+    }
+    failure.with_advice(
+        "Each owner waits for what the next one holds. Give back what this owner holds, and take \
+         locks in the same order everywhere.",
+    )
+}
+
 /// Each thing once: who in the headline, the rest below it.
 fn from_conflict(conflict: &Conflict) -> Failure {
     let (resource, holder) = (conflict.resource.to_string(), &conflict.holder);
@@ -283,8 +308,8 @@ fn from_conflict(conflict: &Conflict) -> Failure {
         failure = failure.with(&format!("holder.{key}"), value);
     }
     failure.with_advice(hold_card(conflict)).with_advice(
-        "Try again later: it is free when its holder releases it, or when it expires unless its \
-         holder renews it.",
+        "Try again later, or wait in line with --wait: it is free when its holder releases it, \
+         or when it expires unless its holder renews it.",
     )
 }
 
@@ -299,6 +324,9 @@ fn hold_card(conflict: &Conflict) -> String {
         Some(expires) => format!("  expires   {expires} (in {left})"),
         None => format!("  expires   in {left}"),
     });
+    if conflict.queue_length > 0 {
+        lines.push(format!("  waiting   {}", conflict.queue_length));
+    }
     if !conflict.metadata.is_empty() {
         lines.push(format!("  metadata  {}", metadata_words(&conflict.metadata)));
     }

@@ -4,8 +4,10 @@
 mod event;
 mod lock;
 pub(crate) mod span;
+mod status;
 mod style;
 mod table;
+mod watch;
 
 use std::io::{self, Write as _};
 
@@ -15,7 +17,9 @@ use crate::{args::Format, escape, failure::Failure};
 
 pub(crate) use event::{event_to_json, events_table};
 pub(crate) use lock::{card, held_table, metadata_words, seconds, stale_table, to_json};
+pub(crate) use status::StatusLine;
 pub(crate) use style::Style;
+pub(crate) use watch::{watch_event_line, watch_event_to_json};
 
 /// Where answers go.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +44,27 @@ impl Output {
             Format::Table => text(Style::of(&io::stdout())),
         };
         to_stdout(&text)
+    }
+
+    /// Prints one of many answers, on a line of its own. People may have no use for
+    /// it.
+    pub(crate) fn line(
+        self,
+        document: impl FnOnce() -> Value,
+        text: impl FnOnce(Style) -> Option<String>,
+    ) -> io::Result<()> {
+        match self.format {
+            Format::Json => to_stdout(&escape::json(&format!("{}\n", document()))),
+            Format::Table => match text(Style::of(&io::stdout())) {
+                Some(text) => to_stdout(&format!("{text}\n")),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// A line that tells people how things stand. Programs have no use for it.
+    pub(crate) fn status_line(self) -> Option<StatusLine> {
+        (self.format == Format::Table).then(StatusLine::new)
     }
 
     /// Shows people what the answer will be about. Programs get the answer alone.

@@ -36,6 +36,39 @@ fn a_conflict_that_says_little_is_still_one() {
 }
 
 #[test]
+fn a_deadlock_tells_its_circle() {
+    let cycle = "me → plan/a → you → plan/b → me";
+    let metadata = [("resource", "plan/a"), ("cycle", cycle)];
+    let error = read(status(Code::FailedPrecondition, reason::DEADLOCK, &metadata));
+    assert_eq!(error.to_string(), "the server's words");
+    assert_eq!(error.reason(), Some("DEADLOCK"));
+    let ClientError::Deadlock(deadlock) = error else { panic!("{error:?}") };
+    assert_eq!((&*deadlock.cycle, deadlock.resource), (cycle, Resource::new("plan", "a")));
+}
+
+#[test]
+fn a_wait_that_was_cancelled_says_for_what() {
+    let metadata = [("resource", "plan/a")];
+    let error = read(status(Code::Aborted, reason::WAIT_CANCELLED, &metadata));
+    assert_eq!(error.reason(), Some("WAIT_CANCELLED"));
+    let ClientError::WaitCancelled { resource, message } = error else { panic!("{error:?}") };
+    assert_eq!((resource, &*message), (Resource::new("plan", "a"), "the server's words"));
+}
+
+#[test]
+fn a_watch_ends_for_what_no_other_attempt_mends() {
+    let ends = |code| Refusal::from(Status::new(code, "no")).ends_a_watch();
+    for code in
+        [Code::InvalidArgument, Code::Unimplemented, Code::PermissionDenied, Code::Unauthenticated]
+    {
+        assert!(ends(code), "{code:?}");
+    }
+    for code in [Code::Unavailable, Code::ResourceExhausted, Code::Internal, Code::Unknown] {
+        assert!(!ends(code), "{code:?}");
+    }
+}
+
+#[test]
 fn a_lease_that_was_broken_says_by_whom_and_why() {
     let metadata = [
         ("resource", "plan/42"),

@@ -30,6 +30,15 @@ pub(crate) fn conflict() -> Status {
     refusal(Code::FailedPrecondition, reason::LOCK_CONFLICT, &metadata, after)
 }
 
+pub(crate) fn deadlock() -> Status {
+    let metadata = [("resource", "plan/a"), ("cycle", "me → plan/a → you → plan/b → me")];
+    refusal(Code::FailedPrecondition, reason::DEADLOCK, &metadata, None)
+}
+
+pub(crate) fn wait_cancelled() -> Status {
+    refusal(Code::Aborted, reason::WAIT_CANCELLED, &[("resource", "plan/a")], None)
+}
+
 pub(crate) fn not_held() -> Status {
     let metadata = [("resource", "plan/a"), ("holder", "worker-7")];
     refusal(Code::Aborted, reason::LOCK_NOT_HELD, &metadata, None)

@@ -14,6 +14,10 @@ use crate::{
     store::Batching,
 };
 
+/// The most commands of one line in a batch: the store may have to carry them out
+/// one after the other, and all others in the batch wait for that.
+const MOST_OF_A_LINE: usize = 64;
+
 /// The queues and lines of one store.
 #[derive(Debug)]
 pub(super) struct Lines {
@@ -168,8 +172,9 @@ impl Lines {
     /// Takes the first of a line, and those behind it that may share its batch.
     fn take_line(&mut self, queue: usize, line: u64, first: Job, batch: &mut Batch) {
         let taken_before = batch.len();
+        let most = self.batching.most.min(taken_before + MOST_OF_A_LINE);
         batch.take(line, first);
-        while batch.len() < self.batching.most
+        while batch.len() < most
             && let Some(behind) = self.lines.get_mut(&line)
             && let Some(next) =
                 behind.pop_front_if(|next| self.batching.queues[next.command.kind()] == queue)
@@ -219,7 +224,7 @@ impl Lines {
         let now = Instant::now();
         while let Some((line, command, waiting, outcome)) = of_line.next() {
             match outcome {
-                Some(outcome) => decided.push((waiting, Done { command, outcome })),
+                Some(outcome) => decided.push((waiting, Done { command, outcome, grant: None })),
                 None => {
                     alone.push((line, command, waiting));
                     // Those of the same line that came along go back to its

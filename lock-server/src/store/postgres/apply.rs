@@ -8,6 +8,7 @@
 //! it: see [`Part::leave_out_locked`].
 
 mod part;
+mod waiting;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,6 +18,7 @@ use std::{
 use sqlx::{AssertSqlSafe, Row as _, postgres::PgRow};
 
 use self::part::Part;
+pub(super) use self::waiting::{Crowded, settled};
 use super::{For, PostgresStore, Query, StoreError, rows, statements::LOCKED};
 use crate::{
     domain::{Acquire, Command, Lock, Outcome, Release, Renew, Resource},
@@ -51,6 +53,7 @@ impl PostgresStore {
             }
             let (mut acquires, mut renews, mut releases) =
                 (Part::default(), Part::default(), Part::default());
+            let (mut leaves, mut hand_ons) = (Part::default(), Part::default());
             for place in &wave {
                 let resource = commands[*place].resource();
                 match &commands[*place] {
@@ -61,12 +64,23 @@ impl PostgresStore {
                     Command::Release(release) => {
                         releases.commands.push((*place, resource, release));
                     }
+                    Command::Leave(leave) => leaves.commands.push((*place, resource, leave)),
+                    Command::HandOn(hand_on) => {
+                        hand_ons.commands.push((*place, resource, hand_on));
+                    }
                 }
             }
-            self.quickly(what, &mut releases, &mut acquires, &mut outcomes).await?;
-            self.acquire(what, acquires, &mut outcomes).await?;
+            let mut waiting = acquires.take_placed(&self.crowded);
+            if !self.crowded.is_empty() {
+                let waited_for = releases.take_crowded(&self.crowded);
+                releases.merge(self.release_waited(what, waited_for, &mut outcomes).await?);
+            }
+            waiting.merge(self.quickly(what, &mut releases, &mut acquires, &mut outcomes).await?);
+            self.acquire_or_wait(what, acquires, waiting, &mut outcomes).await?;
             self.renew(what, renews, &mut outcomes).await?;
             self.release(what, releases, &mut outcomes).await?;
+            self.leave(what, leaves, &mut outcomes).await?;
+            self.hand_on(what, hand_ons, &mut outcomes).await?;
             if let Some(known) = &mut known {
                 for place in wave {
                     known.note(commands[place].resource(), outcomes[place].as_ref());
@@ -79,47 +93,82 @@ impl PostgresStore {
 
     /// Ends leases and takes what is free, where there is more than one to be
     /// taken or also one to be ended. What it leaves undone is left to the
-    /// statements that do the one or the other.
-    async fn quickly(
+    /// statements that do the one or the other; what is held and is to be waited
+    /// for is returned.
+    async fn quickly<'a>(
         &self,
         what: For,
         releases: &mut Part<'_, Release>,
-        acquires: &mut Part<'_, Acquire>,
+        acquires: &mut Part<'a, Acquire>,
         outcomes: &mut Outcomes,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Part<'a, Acquire>, StoreError> {
         let several = acquires.commands.len() + releases.commands.len() > 1;
         if acquires.is_empty() || !several || !self.quick.load(Ordering::Relaxed) {
-            return Ok(());
+            return Ok(Part::default());
         }
-        let query = acquires.taken(releases.released(&self.quick_sql).bind(acquires.places()));
-        let rows = match self.run_for(what, query).await {
-            Err(error) if error.gave_way() || error.met_a_locked_row() => return Ok(()),
+        let quick = || {
+            let releases = releases.released(self.sql(&self.quick_sql));
+            acquires.taken(releases.bind(acquires.places()))
+        };
+        let mut answer = self.run_for(what, quick()).await;
+        while answer.as_ref().is_err_and(StoreError::is_watched) {
+            self.note_watched();
+            answer = self.run_for(what, quick()).await;
+        }
+        let rows = match answer {
+            Err(error) if error.gave_way() || error.met_a_locked_row() => {
+                return Ok(Part::default());
+            }
             Err(error) if error.is_not_understood() => {
                 tracing::info!(
                     error = &error as &dyn std::error::Error,
                     "goes on without the quick statement"
                 );
                 self.quick.store(false, Ordering::Relaxed);
-                return Ok(());
+                return Ok(Part::default());
             }
             rows => rows?,
         };
         acquires.note_quick(&rows, outcomes)?;
+        let waiting = acquires.take_waiting(outcomes);
         acquires.retain_undecided(outcomes);
         releases.retain_undecided(outcomes);
-        Ok(())
+        Ok(waiting)
     }
 
-    async fn acquire(
-        &self,
+    /// Acquires, and puts in line who is to wait. Whom the queue sends back,
+    /// because the resource is its own or gone, acquires again.
+    async fn acquire_or_wait<'a>(
+        &'a self,
         what: For,
-        mut acquires: Part<'_, Acquire>,
+        mut acquires: Part<'a, Acquire>,
+        mut waiting: Part<'a, Acquire>,
         outcomes: &mut Outcomes,
     ) -> Result<(), StoreError> {
         for _ in 0..MOST_TRIES {
+            waiting.merge(self.acquire(what, acquires, outcomes).await?);
+            acquires = self.ask(what, waiting, outcomes).await?;
+            waiting = Part::default();
+            if acquires.is_empty() {
+                return Ok(());
+            }
+        }
+        Err(StoreError::Contended)
+    }
+
+    /// Takes what is free or stale, and re-enters: what is left is held by
+    /// others, and those who ask for it are to wait.
+    async fn acquire<'a>(
+        &'a self,
+        what: For,
+        mut acquires: Part<'a, Acquire>,
+        outcomes: &mut Outcomes,
+    ) -> Result<Part<'a, Acquire>, StoreError> {
+        let mut waiting = Part::default();
+        for _ in 0..MOST_TRIES {
             let query = Self::acquire_query;
             let Some(granted) = self.run_part(what, &mut acquires, query).await? else {
-                return Ok(());
+                return Ok(waiting);
             };
             acquires.note(&granted, outcomes)?;
             acquires.retain_undecided(outcomes);
@@ -132,13 +181,19 @@ impl PostgresStore {
                     outcomes[*place] = Some(Outcome::Conflict { holder: lock.clone() });
                 }
             }
+            waiting.merge(acquires.take_waiting(outcomes));
             acquires.retain_undecided(outcomes);
-            let (stale, others) = acquires.split(|place| standing.contains_key(&place));
+            let (stale, mut others) = acquires.split(|place| standing.contains_key(&place));
+            // What others wait for goes to them first. Of what is free there
+            // should be none, and its number is not known: it is asked for alike.
+            let waited = |place| standing.get(&place).is_none_or(|lock| lock.waiters > 0);
+            let (waited, stale) = stale.split(waited);
+            others.merge(waited);
+            others = self.hand_over(what, others).await?;
+            others.merge(self.take_over(what, stale, outcomes).await?);
             acquires = others;
-            acquires.commands.extend(self.take_over(what, stale, outcomes).await?.commands);
-            acquires.commands.sort_by_key(|(_, resource, _)| *resource);
             if acquires.is_empty() {
-                return Ok(());
+                return Ok(waiting);
             }
             // Either somebody else changed the row, or the database has a new
             // history since the last probe.
@@ -169,7 +224,7 @@ impl PostgresStore {
     }
 
     fn acquire_query<'q>(&'q self, acquires: &Part<'q, Acquire>) -> Query<'q> {
-        let query = sqlx::query(AssertSqlSafe(self.acquire_sql.as_str()));
+        let query = sqlx::query(AssertSqlSafe(self.sql(&self.acquire_sql)));
         acquires.taken(query).bind(self.max_stall.micros())
     }
 
@@ -183,7 +238,7 @@ impl PostgresStore {
     ) -> Result<(), StoreError> {
         let query = match what {
             For::Batch => Self::renew_or_skip_query,
-            For::One => Self::renew_query,
+            For::One | For::Watching => Self::renew_query,
         };
         let Some(answer) = self.run_part(what, &mut renews, query).await? else { return Ok(()) };
         let asked: HashMap<usize, &Renew> =
@@ -197,7 +252,7 @@ impl PostgresStore {
         // somebody still works on it or not.
         let standing = match what {
             For::Batch => self.standing(what, &renews).await?,
-            For::One => HashMap::new(),
+            For::One | For::Watching => HashMap::new(),
         };
         for (place, ..) in renews.commands {
             if !standing.contains_key(&place) {
@@ -208,11 +263,11 @@ impl PostgresStore {
     }
 
     fn renew_query<'q>(&'q self, renews: &Part<'q, Renew>) -> Query<'q> {
-        renews.renewal(&self.renew_sql)
+        renews.renewal(self.sql(&self.renew_sql))
     }
 
     fn renew_or_skip_query<'q>(&'q self, renews: &Part<'q, Renew>) -> Query<'q> {
-        renews.renewal(&self.renew_or_skip_sql)
+        renews.renewal(self.sql(&self.renew_or_skip_sql))
     }
 
     async fn release(
@@ -241,12 +296,20 @@ impl PostgresStore {
                 outcomes[*place] = Some(outcome);
             }
             releases.retain_undecided(outcomes);
+            // What is its own still is waited for, or was locked meanwhile.
+            let is_waited_for = |place| standing.get(&place).is_some_and(|lock| lock.waiters > 0);
+            let (waited_for, others) = releases.split(is_waited_for);
+            releases = others;
+            releases.merge(self.release_waited(what, waited_for, outcomes).await?);
+            if releases.is_empty() {
+                return Ok(());
+            }
         }
-        if releases.is_empty() { Ok(()) } else { Err(StoreError::Contended) }
+        Err(StoreError::Contended)
     }
 
     fn release_query<'q>(&'q self, releases: &Part<'q, Release>) -> Query<'q> {
-        releases.released(&self.release_sql)
+        releases.released(self.sql(&self.release_sql))
     }
 
     /// Runs the statement for what is left of a part; none when nothing is left
@@ -264,6 +327,7 @@ impl PostgresStore {
                     gave_way += 1;
                     tracing::debug!(%error, gave_way, "the statement gave way to another one");
                 }
+                Err(error) if error.is_watched() => self.note_watched(),
                 Err(error) if error.met_a_locked_row() && what == For::Batch => {
                     met_locked += 1;
                     if met_locked == MOST_LOCKED {
@@ -329,6 +393,7 @@ impl<'a> Known<'a> {
             return false;
         }
         if let Command::Acquire(acquire) = command
+            && acquire.wait.is_none()
             && let Some(lock) = self.held.get(&acquire.resource)
             && lock.owner != acquire.owner
         {

@@ -79,6 +79,11 @@ impl Timeline {
         }
     }
 
+    /// As a literal, for the functions of the schema.
+    pub(super) fn is_known(self) -> bool {
+        self == Self::Known
+    }
+
     /// The condition under which the epoch `e` is the one to grant in.
     pub(super) fn is_that_of_epoch(self) -> String {
         match self {

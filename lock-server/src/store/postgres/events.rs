@@ -6,6 +6,7 @@ use sqlx::{AssertSqlSafe, Row as _, postgres::PgRow};
 
 use super::{
     For, PostgresStore, StoreError,
+    epoch::Timeline,
     rows::{self, LOCK_COLUMNS},
 };
 use crate::domain::{
@@ -14,35 +15,14 @@ use crate::domain::{
 };
 
 /// Breaks a hold, if it is still that of the token, and writes down what became
-/// of it. The row is locked first and the clock read then.
-fn force_release_sql() -> String {
+/// of it.
+fn force_release_sql(timeline: Timeline) -> String {
     format!(
-        "WITH judged AS MATERIALIZED (
-             SELECT k.*, c.now, k.fencing_token = $3 AS broken
-             FROM (
-                 SELECT l.* FROM locks l
-                 WHERE l.resource_type = $1 AND l.resource_id = $2
-                 FOR UPDATE
-             ) k
-             CROSS JOIN LATERAL (SELECT clock_timestamp() AS now, k.resource_id OFFSET 0) c
-             WHERE k.expires_at IS NOT NULL
-         ), freed AS (
-             UPDATE locks l
-             SET expires_at = NULL, freed_at = j.now, metadata = '{{}}'
-             FROM judged j
-             WHERE j.broken
-               AND l.resource_type = j.resource_type AND l.resource_id = j.resource_id
-         ), noted AS (
-             INSERT INTO lock_events (event_time, kind, resource_type, resource_id, owner_id,
-                                      fencing_token, actor, reason)
-             SELECT coalesce(j.now, clock_timestamp()),
-                    CASE WHEN j.broken THEN '{released}' ELSE '{refused}' END,
-                    $1, $2, j.owner_id, $4, $5, $6
-             FROM (SELECT) asked LEFT JOIN judged j ON true
-         )
-         SELECT {LOCK_COLUMNS}, l.now, l.broken FROM judged l",
-        released = EventKind::ForceReleased.as_str(),
-        refused = EventKind::ForceReleaseRefused.as_str(),
+        "SELECT {LOCK_COLUMNS}, f.moment, f.broken
+         FROM lock_force_release($1, $2, $3, $4, $5, $6, {timeline}) AS f
+         CROSS JOIN LATERAL (SELECT (f.l).*) AS l
+         WHERE f.broken IS NOT NULL",
+        timeline = timeline.is_known(),
     )
 }
 
@@ -89,14 +69,24 @@ const FORCED: &str = "
 
 impl PostgresStore {
     pub(super) async fn break_hold(&self, asked: &ForceRelease) -> Result<Forced, StoreError> {
-        let query = sqlx::query(AssertSqlSafe(force_release_sql()))
-            .bind(asked.resource.kind().as_str())
-            .bind(asked.resource.id())
-            .bind(asked.token.for_table())
-            .bind(asked.token.for_trail())
-            .bind(asked.actor.as_str())
-            .bind(asked.reason.as_str());
-        let rows = self.run(query).await?;
+        let sql = force_release_sql(self.timeline);
+        let query = || {
+            sqlx::query(AssertSqlSafe(sql.as_str()))
+                .bind(asked.resource.kind().as_str())
+                .bind(asked.resource.id())
+                .bind(asked.token.for_table())
+                .bind(asked.token.for_trail())
+                .bind(asked.actor.as_str())
+                .bind(asked.reason.as_str())
+        };
+        let rows = match self.run(query()).await {
+            // It hands on, and does so only in an epoch that is the database's.
+            Err(error) if error.is_of_another_epoch() => {
+                self.check_epoch().await?;
+                self.run(query()).await?
+            }
+            rows => rows?,
+        };
         let Some(row) = rows.first() else { return Ok(Forced::Free) };
         let lock = rows::lock(row)?;
         let broken = row.try_get(rows::BEYOND)?;

@@ -58,6 +58,9 @@ impl Limits {
                 begin.push_str(&format!("; SET LOCAL {name} = '{value}'"));
             }
         }
+        // A server that is stopped in the middle of it must not keep its rows.
+        let idle = milliseconds(self.statement);
+        begin.push_str(&format!("; SET LOCAL idle_in_transaction_session_timeout = '{idle}'"));
         begin
     }
 
@@ -67,6 +70,10 @@ impl Limits {
         u128::try_from(statement_timeout_ms) == Ok(self.statement.as_millis().max(1))
     }
 }
+
+/// How long it takes at most to notice that something is over, where nothing is
+/// in the way.
+pub(super) const MOMENT: Duration = Duration::from_secs(1);
 
 const STATEMENT_TIMEOUT: &str = "statement_timeout";
 const ISOLATION: &str = "default_transaction_isolation";

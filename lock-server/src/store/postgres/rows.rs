@@ -17,7 +17,7 @@ use crate::domain::{Acquire, FencingToken, Lock, Metadata, OwnerId, Resource, Sp
 /// with which a result starts. The clock's reading comes from the query, and
 /// stands right behind them.
 pub(super) const LOCK_COLUMNS: &str = "l.resource_type, l.resource_id, l.owner_id, \
-    l.fencing_token, l.acquired_at, l.renewed_at, l.expires_at, l.ttl, l.metadata";
+    l.fencing_token, l.acquired_at, l.renewed_at, l.expires_at, l.ttl, l.metadata, l.waiters";
 
 /// Where the columns of a lock stand: to look for each by its name in each row would cost
 /// more than all the rest.
@@ -31,7 +31,8 @@ mod at {
     pub(super) const EXPIRES_AT: usize = 6;
     pub(super) const TTL: usize = 7;
     pub(super) const METADATA: usize = 8;
-    pub(super) const NOW: usize = 9;
+    pub(super) const WAITERS: usize = 9;
+    pub(super) const NOW: usize = 10;
 }
 
 /// Where what else a result has stands: behind the lock and the clock.
@@ -39,17 +40,38 @@ pub(super) const BEYOND: usize = at::NOW + 1;
 
 /// The lock in a row that starts with [`LOCK_COLUMNS`] and the clock.
 pub(super) fn lock(row: &PgRow) -> Result<Lock, sqlx::Error> {
+    lock_from(row, 0)
+}
+
+/// The same in a row that has other columns before.
+pub(super) fn lock_from(row: &PgRow, first: usize) -> Result<Lock, sqlx::Error> {
+    let (kind, id) =
+        (row.try_get(first + at::RESOURCE_TYPE)?, row.try_get(first + at::RESOURCE_ID)?);
     Ok(Lock {
-        resource: Resource::stored(row.try_get(at::RESOURCE_TYPE)?, row.try_get(at::RESOURCE_ID)?),
-        owner: OwnerId::stored(row.try_get(at::OWNER_ID)?),
-        token: FencingToken::stored(row.try_get(at::FENCING_TOKEN)?),
-        acquired_at: timestamp(row, at::ACQUIRED_AT)?,
-        renewed_at: timestamp(row, at::RENEWED_AT)?,
-        expires_at: timestamp(row, at::EXPIRES_AT)?,
-        ttl: ttl(row, at::TTL)?,
-        metadata: metadata(row, at::METADATA)?,
-        now: timestamp(row, at::NOW)?,
+        resource: Resource::stored(kind, id),
+        owner: OwnerId::stored(row.try_get(first + at::OWNER_ID)?),
+        token: FencingToken::stored(row.try_get(first + at::FENCING_TOKEN)?),
+        acquired_at: timestamp(row, first + at::ACQUIRED_AT)?,
+        renewed_at: timestamp(row, first + at::RENEWED_AT)?,
+        expires_at: timestamp(row, first + at::EXPIRES_AT)?,
+        ttl: ttl(row, first + at::TTL)?,
+        metadata: metadata(row, first + at::METADATA)?,
+        now: timestamp(row, first + at::NOW)?,
+        waiters: waiters(row, first + at::WAITERS)?,
     })
+}
+
+/// What is held or stale in such a row; none when the resource is free or not
+/// there.
+pub(super) fn standing_from(row: &PgRow, first: usize) -> Result<Option<Lock>, sqlx::Error> {
+    match row.try_get::<Option<Moment>, _>(first + at::EXPIRES_AT)? {
+        Some(_) => lock_from(row, first).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn waiters(row: &PgRow, column: usize) -> Result<u64, sqlx::Error> {
+    Ok(row.try_get::<i32, _>(column)?.unsigned_abs().into())
 }
 
 /// When the lock in such a row runs out; none when the resource is free.
@@ -68,6 +90,7 @@ mod granted_at {
     pub(super) const EXPIRES_AT: usize = 6;
     pub(super) const TTL: usize = 7;
     pub(super) const METADATA: usize = 8;
+    pub(super) const WAITERS: usize = 9;
 }
 
 /// Where what the quick statement says of a command stands.
@@ -82,6 +105,7 @@ mod quick_at {
     pub(super) const EXPIRES_AT: usize = 7;
     pub(super) const TTL: usize = 8;
     pub(super) const METADATA: usize = 9;
+    pub(super) const WAITERS: usize = 10;
 }
 
 /// What the quick statement did for a command.
@@ -125,6 +149,7 @@ pub(super) fn holder(row: &PgRow, resource: &Resource) -> Result<Lock, sqlx::Err
         ttl: ttl(row, quick_at::TTL)?,
         metadata: metadata(row, quick_at::METADATA)?,
         now: timestamp(row, quick_at::NOW)?,
+        waiters: waiters(row, quick_at::WAITERS)?,
     })
 }
 
@@ -158,6 +183,7 @@ pub(super) fn granted(row: &PgRow, asked: &Acquire) -> Result<(Lock, bool), sqlx
         lock.ttl = ttl(row, granted_at::TTL)?;
         lock.metadata = metadata(row, granted_at::METADATA)?;
     }
+    lock.waiters = waiters(row, granted_at::WAITERS)?;
     Ok((lock, reentrant))
 }
 
@@ -178,7 +204,92 @@ pub(super) fn new_lock(
         ttl: asked.ttl,
         metadata: asked.metadata.clone(),
         now,
+        waiters: 0,
     }
+}
+
+/// How a place in line stands, as `lock_ask` tells it.
+pub(super) enum Asked {
+    /// By the grant of its place.
+    Granted {
+        lock: Lock,
+        place: i64,
+    },
+    Waiting {
+        holder: Lock,
+        place: i64,
+        may_close_circle: bool,
+    },
+    Cancelled {
+        place: i64,
+    },
+    NotInLine {
+        holds: bool,
+    },
+    Full,
+    /// It is to be acquired as if nobody waited.
+    Retry,
+}
+
+/// What a row of the ask statement says.
+pub(super) struct Answer {
+    /// Where the command stands in its batch.
+    pub(super) command: usize,
+    pub(super) asked: Asked,
+    /// Who was granted the lock on the way, and waited here: its place.
+    pub(super) handed: Option<(i64, Lock)>,
+}
+
+/// Such a row.
+pub(super) fn asked(row: &PgRow) -> Result<Answer, sqlx::Error> {
+    const STATE: usize = 1;
+    const PLACE: usize = 2;
+    const MAY_CLOSE_CIRCLE: usize = 3;
+    const HANDED: usize = 4;
+    const LOCK: usize = 5;
+    let asked = match row.try_get::<&str, _>(STATE)? {
+        "granted" => Asked::Granted { lock: lock_from(row, LOCK)?, place: row.try_get(PLACE)? },
+        "waiting" => match standing_from(row, LOCK)? {
+            Some(holder) => Asked::Waiting {
+                holder,
+                place: row.try_get(PLACE)?,
+                may_close_circle: row.try_get(MAY_CLOSE_CIRCLE)?,
+            },
+            None => Asked::Retry,
+        },
+        "cancelled" => Asked::Cancelled { place: row.try_get(PLACE)? },
+        "own" => Asked::NotInLine { holds: true },
+        "gone" => Asked::NotInLine { holds: false },
+        "full" => Asked::Full,
+        _ => Asked::Retry,
+    };
+    let handed = match row.try_get(HANDED)? {
+        Some(place) => standing_from(row, LOCK)?.map(|lock| (place, lock)),
+        None => None,
+    };
+    Ok(Answer { command: place(row, 0)?, asked, handed })
+}
+
+/// What the functions that hand on give.
+pub(super) struct Handed {
+    /// The place of the command.
+    pub(super) place: usize,
+    /// What the function says it did for the caller.
+    pub(super) done: Option<bool>,
+    /// Who has the lock now waited here, and has taken it: its place in line.
+    pub(super) handed: Option<i64>,
+    /// The lock as it stands.
+    pub(super) lock: Option<Lock>,
+}
+
+/// Such a row.
+pub(super) fn handed(row: &PgRow) -> Result<Handed, sqlx::Error> {
+    Ok(Handed {
+        place: place(row, 0)?,
+        done: row.try_get(1)?,
+        handed: row.try_get(2)?,
+        lock: standing_from(row, 3)?,
+    })
 }
 
 fn ttl(row: &PgRow, column: usize) -> Result<Span, sqlx::Error> {

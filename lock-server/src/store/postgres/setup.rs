@@ -8,12 +8,16 @@ use sqlx::{
     migrate::{MigrateError, Migrator},
     postgres::PgConnectOptions,
 };
+use tokio::sync::Mutex;
+use uuid::Uuid;
 
 use super::{
-    Pooled, PostgresStore,
+    Pooled, PostgresStore, Twice,
+    apply::Crowded,
     epoch::Timeline,
     goodbye,
     limits::Limits,
+    listen::Listening,
     pooler::{self, Pooler},
     statements,
 };
@@ -21,6 +25,7 @@ use crate::store::{
     DatabaseUrl, OpenError, StoreError, StoreOptions,
     connections::Connections,
     migrations::{self, Migrate},
+    news::News,
 };
 
 /// The least version of Postgres, as `server_version_num` writes it.
@@ -46,6 +51,15 @@ impl PostgresStore {
             .disable_statement_logging();
         let opening = Opening { url, timeout: options.timeout };
         let Ways { any: guarded, batches, pooled } = reach(&base, &opening, pooler).await?;
+        let listen = match &options.listen_url {
+            Some(url) => Some(
+                PgConnectOptions::from_str(url.as_str())
+                    .map_err(|error| url.wrong(error.to_string()))?
+                    .disable_statement_logging(),
+            ),
+            None if pooled.is_some() => None,
+            None => Some(base.clone()),
+        };
         opening.in_time(check_server(&guarded, url)).await?;
         migrate(&base, options, &opening).await?;
         let timeline = opening
@@ -58,20 +72,33 @@ impl PostgresStore {
             .await?;
         let store = Self {
             connections: Connections::new(guarded, options.max_connections),
+            for_watching: Connections::new(batches.clone(), 1),
             for_batches: Connections::new(batches, options.batches),
             batches: options.batches,
             pooled,
             timeout: options.timeout,
             max_stall: options.max_stall,
-            acquire_sql: statements::acquire_sql(timeline),
-            release_sql: statements::release_sql(),
-            quick_sql: statements::quick_sql(timeline),
+            acquire_sql: Twice::of(|audience| statements::acquire_sql(timeline, audience)),
+            release_sql: Twice::of(statements::release_sql),
+            quick_sql: Twice::of(|audience| statements::quick_sql(timeline, audience)),
             quick: true.into(),
             take_over_sql: statements::take_over_sql(timeline),
-            renew_sql: statements::renew_sql(""),
-            renew_or_skip_sql: statements::renew_sql("SKIP LOCKED"),
+            renew_sql: Twice::of(|audience| statements::renew_sql("", audience)),
+            renew_or_skip_sql: Twice::of(|audience| statements::renew_sql("SKIP LOCKED", audience)),
             standing_sql: statements::standing_sql(),
+            ask_sql: statements::ask_sql(timeline),
+            release_waited_sql: statements::release_waited_sql(timeline),
+            leave_sql: statements::leave_sql(timeline),
+            hand_on_sql: statements::hand_on_sql(timeline),
             timeline,
+            id: Uuid::now_v7(),
+            waiting: options.waiting,
+            crowded: Crowded::default(),
+            sent_away: false.into(),
+            news: News::new(),
+            listening: Listening::new(listen),
+            watched: false.into(),
+            tail: Mutex::default(),
         };
         store.check_epoch().await.map_err(|error| opening.failed(error))?;
         Ok(store)

@@ -5,20 +5,35 @@
 //! locked. Commands that it did not carry out are looked at afterwards by
 //! [`standing_sql`], which writes nothing: a conflict costs no commit.
 //!
+//! They pass by what somebody waits for (`waiters` is above zero), but for a
+//! renewal and a re-entry. That is for the functions of migration 0004, one
+//! call for each command.
+//!
 //! What makes these fast, as measured by `lock-bench` and written down in
 //! docs/decisions/0009-group-commit.md: no join of two sets that both grow with
 //! the batch, no row that is looked up more often than it must be, no sort. Where
 //! a plan could begin with the table instead (it may be made while that is
 //! empty), the look-up stands in a subquery of its own, behind `OFFSET 0`.
+//!
+//! The ordinary ones are there twice, for when nobody watches and for when
+//! somebody does: see [`super::changes`].
 
-use super::{epoch, rows::LOCK_COLUMNS};
+mod waiting;
+
+pub(super) use self::waiting::{ask_sql, hand_on_sql, leave_sql, release_waited_sql};
+use super::{
+    changes::{Audience, RENEWALS_WATCHED, all, had_run_out, noted},
+    epoch,
+    rows::LOCK_COLUMNS,
+};
 
 /// What a re-entered lock had before; all null for a grant, of which the caller
 /// knows the rest.
 const GRANTED_BEFORE: &str = "CASE WHEN l.reentries > 0 THEN l.renewed_at END AS renewed_at,
     CASE WHEN l.reentries > 0 THEN l.expires_at END AS expires_at,
     CASE WHEN l.reentries > 0 THEN l.ttl END AS ttl,
-    CASE WHEN l.reentries > 0 THEN l.metadata END AS metadata";
+    CASE WHEN l.reentries > 0 THEN l.metadata END AS metadata,
+    l.waiters";
 
 /// The least token for what is granted now: a moment in microseconds, so that
 /// tokens rise although nothing is left of a pruned row; above what such rows
@@ -48,8 +63,15 @@ fn token(of: &str) -> String {
 /// happen in between (the statement stalls, somebody else is granted, releases
 /// and is pruned) takes longer than the last parameter says; a grant that took as long refuses
 /// itself, by the division.
-pub(super) fn acquire_sql(timeline: epoch::Timeline) -> String {
-    format!(
+///
+/// To tell watchers, it writes down in `ended_live` whether a re-entry has moved
+/// the expiry.
+pub(super) fn acquire_sql(timeline: epoch::Timeline, audience: Audience) -> String {
+    let (and_moved, is_moved) = match audience {
+        Audience::Nobody => ("", ""),
+        Audience::Watchers => (", ended_live", ", kept IS FALSE"),
+    };
+    let insert = format!(
         r"
 INSERT INTO locks AS l (resource_type, resource_id, owner_id, fencing_token, acquired_at,
                         renewed_at, expires_at, freed_at, ttl, reentries, metadata, sweep_at)
@@ -59,7 +81,7 @@ FROM (
     SELECT i.resource_type, i.resource_id, i.owner_id, i.metadata,
            i.ttl_micros * interval '1 microsecond' AS ttl, e.token_floor, e.epoch,
            clock_timestamp() AS now
-    FROM (SELECT * FROM fencing_epoch e WHERE {is_that_of_epoch} OFFSET 0) e,
+    FROM {epoch},
          unnest($1::text[], $2::text[], $3::text[], $4::int8[], $5::jsonb[])
         AS i (resource_type, resource_id, owner_id, ttl_micros, metadata)
     WHERE NOT EXISTS (
@@ -72,7 +94,7 @@ FROM (
 ) g
 ON CONFLICT (resource_type, resource_id) DO UPDATE SET
     (owner_id, fencing_token, acquired_at, renewed_at, expires_at, freed_at, ttl, reentries,
-     metadata, sweep_at) = (
+     metadata, sweep_at{and_moved}) = (
         SELECT excluded.owner_id,
                CASE WHEN own THEN l.fencing_token
                     ELSE greatest(l.fencing_token + 1, excluded.fencing_token) END,
@@ -84,7 +106,7 @@ ON CONFLICT (resource_type, resource_id) DO UPDATE SET
                CASE WHEN own THEN l.reentries + 1 ELSE 0 END,
                CASE WHEN own AND excluded.metadata = '{{}}' THEN l.metadata
                     ELSE excluded.metadata END,
-               least(l.sweep_at, until)
+               least(l.sweep_at, until){is_moved}
         FROM (
             SELECT c.now, c.now + excluded.ttl AS until,
                    l.expires_at IS NOT NULL AS own,
@@ -93,17 +115,32 @@ ON CONFLICT (resource_type, resource_id) DO UPDATE SET
             OFFSET 0
         ) judged
     )
-    WHERE l.expires_at IS NULL
-       OR (l.owner_id = excluded.owner_id AND l.expires_at > clock_timestamp())
-RETURNING l.resource_type, l.resource_id, l.fencing_token, l.acquired_at,
+    WHERE (l.expires_at IS NULL AND (l.waiters > 0) IS NOT TRUE)
+       OR (l.owner_id = excluded.owner_id AND l.expires_at > clock_timestamp())",
+        token = token("g"),
+        epoch = audience.epoch(timeline),
+    );
+    let done = format!(
+        "l.resource_type, l.resource_id, l.fencing_token, l.acquired_at,
     clock_timestamp() AS now, {GRANTED_BEFORE},
     1 / (CASE WHEN l.reentries = 0
                AND clock_timestamp() - l.acquired_at > $6 * interval '1 microsecond'
-              THEN 0 ELSE 1 END) AS in_time
-",
-        token = token("g"),
-        is_that_of_epoch = timeline.is_that_of_epoch(),
-    )
+              THEN 0 ELSE 1 END) AS in_time"
+    );
+    match audience {
+        Audience::Nobody => format!("{insert}\nRETURNING {done}"),
+        Audience::Watchers => format!(
+            "WITH done AS ({insert}\nRETURNING l.*), {noted}\nSELECT {done} FROM done l",
+            noted = noted([
+                ("'ACQUIRED'", "done l", "l.reentries = 0".to_owned()),
+                (
+                    "'RENEWED'",
+                    "done l",
+                    format!("l.reentries > 0 AND l.ended_live AND {RENEWALS_WATCHED}")
+                ),
+            ]),
+        ),
+    }
 }
 
 /// Renews leases: a row for each that has one and was not left out. The row is
@@ -114,8 +151,20 @@ RETURNING l.resource_type, l.resource_id, l.fencing_token, l.acquired_at,
 /// updated: a resource may stand there several times, under different tokens,
 /// and Postgres skips a row that the same statement has already updated.
 ///
-/// An expiry that comes closer takes `sweep_at` along, which must not be later.
-pub(super) fn renew_sql(or_skip: &str) -> String {
+/// An expiry that comes closer takes `sweep_at` along, which must not be later. Who
+/// watches is told of it, whether it wants to be told of renewals or not: a look at
+/// the locks from before may have seen one that has run out since.
+pub(super) fn renew_sql(or_skip: &str, audience: Audience) -> String {
+    let and_noted = match audience {
+        Audience::Nobody => String::new(),
+        Audience::Watchers => {
+            let renewed = "(SELECT j.resource_type, j.resource_id, j.owner_id, j.fencing_token,
+            j.acquired_at, j.now AS renewed_at, j.now + j.new_ttl AS expires_at, j.new_ttl AS ttl,
+            j.metadata, j.waiters, j.done, j.expires_at AS was_until FROM judged j) l";
+            let told = format!("l.done AND ({RENEWALS_WATCHED} OR l.expires_at < l.was_until)");
+            format!(", {}", noted([("'RENEWED'", renewed, told)]))
+        }
+    };
     format!(
         r"
 WITH judged AS MATERIALIZED (
@@ -140,13 +189,15 @@ WITH judged AS MATERIALIZED (
         sweep_at = least(l.sweep_at, j.now + j.new_ttl)
     FROM judged j
     WHERE j.done AND l.resource_type = j.resource_type AND l.resource_id = j.resource_id
-)
+      {and_not_refused}
+){and_noted}
 SELECT l.resource_type, l.resource_id, l.owner_id, l.fencing_token, l.acquired_at,
        CASE WHEN l.done THEN l.now ELSE l.renewed_at END,
        CASE WHEN l.done THEN l.now + l.new_ttl ELSE l.expires_at END,
-       l.new_ttl, l.metadata, l.now, l.place, l.done
+       l.new_ttl, l.metadata, l.waiters, l.now, l.place, l.done
 FROM judged l
-"
+",
+        and_not_refused = audience.and_not_refused(),
     )
 }
 
@@ -156,11 +207,29 @@ FROM judged l
 /// Whether the lease was live is judged as the row is changed, and again
 /// afterwards by when it was renewed for how long: an update that waited for
 /// the row without being told of a change has judged by the clock from before.
-pub(super) fn release_sql() -> String {
-    ending_sql(RELEASES, "l.resource_type = i.resource_type AND l.resource_id = i.resource_id")
+pub(super) fn release_sql(audience: Audience) -> String {
+    const KEY: &str = "l.resource_type = i.resource_type AND l.resource_id = i.resource_id";
+    match audience {
+        Audience::Nobody => {
+            format!("{} RETURNING {ENDED}", ending_sql(RELEASES, KEY, audience))
+        }
+        Audience::Watchers => {
+            let as_it_was = format!(
+                "(SELECT i.*, k.expires_at, k.metadata FROM {RELEASES}
+          JOIN locks k ON k.resource_type = i.resource_type AND k.resource_id = i.resource_id
+          FOR UPDATE OF k) i"
+            );
+            format!(
+                "WITH freed AS ({ending} RETURNING {ENDED}, {AS_IT_WAS}), {noted}
+SELECT place, ended FROM freed",
+                ending = ending_sql(&as_it_was, KEY, audience),
+                noted = noted([had_run_out("freed l"), ("'RELEASED'", "freed l", all())]),
+            )
+        }
+    }
 }
 
-fn ending_sql(input: &str, is_that_row: &str) -> String {
+fn ending_sql(input: &str, is_that_row: &str, audience: Audience) -> String {
     format!(
         "
 UPDATE locks l
@@ -170,10 +239,19 @@ FROM {input}
 WHERE {is_that_row}
   AND l.owner_id = i.owner_id
   AND (i.fencing_token IS NULL OR l.fencing_token = i.fencing_token)
-  AND l.expires_at IS NOT NULL
-RETURNING i.place, l.ended_live AND l.renewed_at + l.ttl > clock_timestamp() AS ended"
+  AND l.expires_at IS NOT NULL AND (l.waiters > 0) IS NOT TRUE{}
+",
+        audience.and_not_refused()
     )
 }
+
+/// What is told of a release: the place, and whether the lease was live.
+const ENDED: &str = "i.place, l.ended_live AND l.renewed_at + l.ttl > clock_timestamp() AS ended";
+
+/// And the lock as it was, for those who watch.
+const AS_IT_WAS: &str =
+    "l.resource_type, l.resource_id, l.owner_id, l.fencing_token, l.acquired_at,
+    l.renewed_at, i.expires_at, l.ttl, i.metadata, l.waiters, l.expiry_told";
 
 /// The releases of a batch.
 const RELEASES: &str = "unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::int8[])
@@ -197,15 +275,31 @@ const RELEASES: &str = "unnest($1::int8[], $2::text[], $3::text[], $4::text[], $
 /// one may not wait: two servers would, for each other. What it skips is
 /// released by itself. What it has locked is found by where it is, not by its
 /// key again.
-pub(super) fn quick_sql(timeline: epoch::Timeline) -> String {
-    let release_sql = ending_sql(
-        &format!(
-            "(SELECT i.place, i.owner_id, i.fencing_token, k.ctid AS at FROM {RELEASES}
+pub(super) fn quick_sql(timeline: epoch::Timeline, audience: Audience) -> String {
+    let (as_it_was, and_granted, and_freed, and_noted) = match audience {
+        Audience::Nobody => ("", "", String::new(), String::new()),
+        Audience::Watchers => {
+            let granted = ("'ACQUIRED'", "granted l", all());
+            let released = ("'RELEASED'", "freed l", all());
+            let noted = noted([granted, had_run_out("freed l"), released]);
+            let and_granted = ", l.resource_type, l.resource_id, l.owner_id, l.renewed_at,
+              l.expires_at, l.ttl, l.metadata, l.waiters";
+            (
+                ", k.expires_at, k.metadata",
+                and_granted,
+                format!(", {AS_IT_WAS}"),
+                format!(", {noted}"),
+            )
+        }
+    };
+    let input = format!(
+        "(SELECT i.place, i.owner_id, i.fencing_token, k.ctid AS at{as_it_was} FROM {RELEASES}
           JOIN locks k ON k.resource_type = i.resource_type AND k.resource_id = i.resource_id
           FOR UPDATE OF k SKIP LOCKED) i"
-        ),
-        "l.ctid = i.at",
     );
+    // That nobody watches is looked at by the grants.
+    let ending = ending_sql(&input, "l.ctid = i.at", Audience::Watchers);
+    let release_sql = format!("{ending} RETURNING {ENDED}{and_freed}");
     format!(
         r"
 WITH granted AS (
@@ -220,21 +314,21 @@ WITH granted AS (
     FROM (
         SELECT i.place, i.resource_type, i.resource_id, i.owner_id, i.metadata,
                i.ttl_micros * interval '1 microsecond' AS ttl, e.token_floor, e.epoch
-        FROM (SELECT * FROM fencing_epoch e WHERE {is_that_of_epoch} OFFSET 0) e,
+        FROM {epoch},
              unnest($6::int8[], $7::text[], $8::text[], $9::text[], $10::int8[], $11::jsonb[])
                  AS i (place, resource_type, resource_id, owner_id, ttl_micros, metadata)
         OFFSET 0
     ) a
     WHERE l.resource_type = a.resource_type AND l.resource_id = a.resource_id
-      AND (l.expires_at IS NULL OR l.expires_at <= '-infinity')
-    RETURNING a.place, l.fencing_token, l.acquired_at, clock_timestamp() AS now
-), freed AS ({release_sql})
+      AND (l.expires_at IS NULL OR l.expires_at <= '-infinity') AND (l.waiters > 0) IS NOT TRUE
+    RETURNING a.place, l.fencing_token, l.acquired_at, clock_timestamp() AS now{and_granted}
+), freed AS ({release_sql}){and_noted}
 SELECT place, fencing_token, acquired_at, now, NULL::bool, {NO_HOLDER} FROM granted
 UNION ALL
 SELECT place, NULL, NULL, NULL, ended, {NO_HOLDER} FROM freed
 UNION ALL
 SELECT i.place, l.fencing_token, l.acquired_at, clock_timestamp(), NULL,
-       l.owner_id, l.renewed_at, l.expires_at, l.ttl, l.metadata
+       l.owner_id, l.renewed_at, l.expires_at, l.ttl, l.metadata, l.waiters
 FROM unnest($6::int8[], $7::text[], $8::text[], $9::text[])
     AS i (place, resource_type, resource_id, owner_id)
 CROSS JOIN LATERAL (
@@ -246,7 +340,7 @@ WHERE i.place NOT IN (SELECT place FROM granted)
   AND l.owner_id <> i.owner_id AND l.expires_at > clock_timestamp()
 ",
         token = token("g"),
-        is_that_of_epoch = timeline.is_that_of_epoch(),
+        epoch = audience.epoch(timeline),
     )
 }
 
@@ -256,19 +350,19 @@ pub(super) fn take_over_sql(timeline: epoch::Timeline) -> String {
     format!(
         r"
 WITH stale AS MATERIALIZED (
-    SELECT k.*, c.now, e.token_floor, e.epoch
-    FROM (SELECT * FROM fencing_epoch e WHERE {is_that_of_epoch} OFFSET 0) e,
+    SELECT k.*, c.now, e.token_floor, e.epoch, false AS ended
+    FROM {epoch},
     LATERAL (
         SELECT i.place, i.owner_id AS taker, i.metadata AS new_metadata,
                i.ttl_micros * interval '1 microsecond' AS new_ttl,
-               l.resource_type, l.resource_id, l.owner_id, l.fencing_token, l.expires_at
+               {LOCK_COLUMNS}, l.expiry_told
         FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::int8[], $6::jsonb[])
             AS i (place, resource_type, resource_id, owner_id, ttl_micros, metadata)
         JOIN locks l ON l.resource_type = i.resource_type AND l.resource_id = i.resource_id
         FOR UPDATE OF l
     ) k
     CROSS JOIN LATERAL (SELECT clock_timestamp() AS now, k.place OFFSET 0) c
-    WHERE k.expires_at <= c.now
+    WHERE k.expires_at <= c.now AND (k.waiters > 0) IS NOT TRUE
 ), granted AS (
     UPDATE locks l
     SET owner_id = s.taker, fencing_token = greatest(l.fencing_token + 1, {token}),
@@ -278,24 +372,25 @@ WITH stale AS MATERIALIZED (
     FROM stale s
     WHERE l.resource_type = s.resource_type AND l.resource_id = s.resource_id
     RETURNING s.place, l.fencing_token, l.acquired_at, clock_timestamp() AS now,
-              l.resource_type, l.resource_id, l.owner_id,
-              s.owner_id AS last_owner, s.fencing_token AS last_token
+              l.resource_type, l.resource_id, l.owner_id, l.renewed_at, l.expires_at, l.ttl,
+              l.metadata, l.waiters, s.owner_id AS last_owner, s.fencing_token AS last_token
 ), noted AS (
     INSERT INTO lock_events (event_time, kind, resource_type, resource_id, owner_id,
                              fencing_token, actor)
     SELECT acquired_at, 'TAKEN_OVER', resource_type, resource_id, last_owner, last_token, owner_id
     FROM granted
-)
+), {noted}
 SELECT place, fencing_token, acquired_at, now, NULL::bool, {NO_HOLDER} FROM granted
 ",
         token = token("s"),
-        is_that_of_epoch = timeline.is_that_of_epoch(),
+        epoch = Audience::Watchers.epoch(timeline),
+        noted = noted([had_run_out("stale l"), ("'TAKEN_OVER'", "granted l", all())]),
     )
 }
 
 /// Where a row tells of no holder.
 const NO_HOLDER: &str =
-    "NULL::text, NULL::timestamptz, NULL::timestamptz, NULL::interval, NULL::jsonb";
+    "NULL::text, NULL::timestamptz, NULL::timestamptz, NULL::interval, NULL::jsonb, NULL::int4";
 
 /// How resources stand: a row for each that is held or stale.
 pub(super) fn standing_sql() -> String {

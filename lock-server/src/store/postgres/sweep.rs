@@ -3,7 +3,12 @@
 
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::{PostgresStore, StoreError, rows};
+use super::{
+    PostgresStore, StoreError,
+    changes::{all, had_run_out, noted},
+    epoch::Timeline,
+    rows::{self, LOCK_COLUMNS},
+};
 use crate::{
     domain::{OwnerId, Purge, ResourceType, Span},
     store::Freed,
@@ -16,27 +21,34 @@ use crate::{
 /// Frees stale locks. A lock that was stale by the clock from before its row
 /// was locked is stale still: nobody else can have changed it since. The first
 /// step of a run writes its event, the others add to it.
-const PURGE: &str = "
+fn purge_sql(event: Option<i64>) -> String {
+    format!(
+        "
     WITH clock AS MATERIALIZED (
         SELECT clock_timestamp() - $2 * interval '1 microsecond' AS before
     ), stale AS MATERIALIZED (
-        SELECT l.resource_type, l.resource_id
+        SELECT {LOCK_COLUMNS}, l.expiry_told, false AS ended
         FROM locks l
         WHERE l.sweep_at <= (SELECT before FROM clock)
           AND l.expires_at <= (SELECT before FROM clock)
+          AND l.waiters = 0
           AND ($1::text IS NULL OR l.resource_type = $1)
         ORDER BY l.sweep_at
         LIMIT $3
         FOR UPDATE SKIP LOCKED
     ), freed AS (
         UPDATE locks l
-        SET expires_at = NULL, freed_at = clock_timestamp(), metadata = '{}'
+        SET expires_at = NULL, freed_at = clock_timestamp(), metadata = '{{}}'
         FROM stale s
         WHERE l.resource_type = s.resource_type AND l.resource_id = s.resource_id
         RETURNING 1
-    ), total AS MATERIALIZED (
+    ), {noted}, total AS MATERIALIZED (
         SELECT count(*) AS purged FROM freed
-    ), ";
+    ), {event}",
+        noted = noted([had_run_out("stale l"), ("'PURGED'", "stale l", all())]),
+        event = if event.is_some() { ADD } else { NOTE },
+    )
+}
 
 /// How the first step of a purge writes its event, and the others add to it. Not
 /// both in one statement: not every database changes a table twice in one.
@@ -54,25 +66,54 @@ const ADD: &str = "noted AS (
     SELECT purged, $4 AS event FROM total";
 
 /// Frees what an owner holds.
-const RELEASE_OWNER: &str = "
+fn release_owner_sql() -> String {
+    format!(
+        "
     WITH owned AS MATERIALIZED (
-        SELECT l.resource_type, l.resource_id, l.owner_id, l.expires_at
+        SELECT {LOCK_COLUMNS}, l.expiry_told
         FROM locks l
-        WHERE l.owner_id = $1 AND l.expires_at IS NOT NULL
+        WHERE l.owner_id = $1 AND l.expires_at IS NOT NULL AND l.waiters = 0
         ORDER BY l.resource_type, l.resource_id
         LIMIT $2
         FOR UPDATE
-    ), judged AS MATERIALIZED (
+    ), clocked AS MATERIALIZED (
         SELECT owned.*, clock_timestamp() AS now FROM owned
+    ), judged AS MATERIALIZED (
+        SELECT c.*, c.expires_at > c.now AS ended FROM clocked c
     ), freed AS (
         UPDATE locks l
-        SET expires_at = NULL, freed_at = j.now, metadata = '{}'
+        SET expires_at = NULL, freed_at = j.now, metadata = '{{}}'
         FROM judged j
         WHERE l.resource_type = j.resource_type AND l.resource_id = j.resource_id
           AND l.owner_id = $1
-        RETURNING j.expires_at > j.now AS was_live
+        RETURNING j.ended AS was_live
+    ), {noted}
+    SELECT count(*) AS freed_rows, count(*) FILTER (WHERE was_live) AS live_rows FROM freed",
+        noted = noted([had_run_out("judged l"), ("'RELEASED'", "judged l", all())]),
     )
-    SELECT count(*) AS freed_rows, count(*) FILTER (WHERE was_live) AS live_rows FROM freed";
+}
+
+/// Frees what an owner holds still, mostly because others wait for it: each is
+/// handed on.
+fn release_waited_sql(timeline: Timeline) -> String {
+    format!(
+        "SELECT count(*) FILTER (WHERE r.ended IS NOT NULL) AS freed_rows,
+                count(*) FILTER (WHERE r.ended) AS live_rows
+         FROM (
+             SELECT l.resource_type, l.resource_id
+             FROM locks l
+             WHERE l.owner_id = $1 AND l.expires_at IS NOT NULL
+             ORDER BY l.resource_type, l.resource_id
+             LIMIT $2
+         ) o
+         CROSS JOIN LATERAL lock_release(o.resource_type, o.resource_id, $1, NULL, NULL,
+             {timeline}) AS r",
+        timeline = timeline.is_known(),
+    )
+}
+
+/// Takes an owner out of every queue.
+const CANCEL: &str = "SELECT lock_cancel($1)";
 
 /// Moves `sweep_at` of rows that it has come for, and that are neither stale
 /// nor free for long, to when they may be; and takes the last owner's name out
@@ -106,6 +147,7 @@ const PRUNE: &str = "
         FROM locks l
         WHERE l.sweep_at <= (SELECT clock_timestamp())
           AND l.freed_at < (SELECT clock_timestamp()) - $1 * interval '1 microsecond'
+          AND l.waiters = 0
         ORDER BY l.sweep_at
         LIMIT $2
         FOR UPDATE SKIP LOCKED
@@ -124,7 +166,7 @@ const PRUNE: &str = "
 
 impl PostgresStore {
     pub(super) async fn free_stale(&self, purge: &mut Purge, most: u32) -> Result<u64, StoreError> {
-        let sql = format!("{PURGE}{}", if purge.event.is_some() { ADD } else { NOTE });
+        let sql = purge_sql(purge.event);
         let query = sqlx::query(AssertSqlSafe(sql))
             .bind(purge.filter.kind.as_ref().map(ResourceType::as_str))
             .bind(rows::ago(purge.filter.older_than))
@@ -145,12 +187,24 @@ impl PostgresStore {
         owner: &OwnerId,
         most: u32,
     ) -> Result<Freed, StoreError> {
-        let query = sqlx::query(RELEASE_OWNER).bind(owner.as_str()).bind(i64::from(most));
-        let found = self.run(query).await?;
-        Ok(Freed {
-            rows: count(found.first(), "freed_rows")?,
-            live: count(found.first(), "live_rows")?,
-        })
+        // Out of line first, so that nothing is granted to it after.
+        self.run(sqlx::query(CANCEL).bind(owner.as_str())).await?;
+        let waited_for = release_waited_sql(self.timeline);
+        let mut freed = Freed { rows: 0, live: 0 };
+        for sql in [&release_owner_sql(), &waited_for] {
+            let left = i64::from(most) - i64::try_from(freed.rows).unwrap_or(i64::MAX);
+            let query = || sqlx::query(AssertSqlSafe(sql.as_str())).bind(owner.as_str()).bind(left);
+            let found = match self.run(query()).await {
+                Err(error) if error.is_of_another_epoch() => {
+                    self.check_epoch().await?;
+                    self.run(query()).await?
+                }
+                found => found?,
+            };
+            freed.rows += count(found.first(), "freed_rows")?;
+            freed.live += count(found.first(), "live_rows")?;
+        }
+        Ok(freed)
     }
 
     pub(super) async fn forget_free(&self, free_for: Span, most: u32) -> Result<u64, StoreError> {

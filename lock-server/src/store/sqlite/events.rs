@@ -6,22 +6,18 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params, typ
 
 use super::{
     SqliteStore, StoreError,
-    apply::{begin, clock},
-    rows::{self, NOW, STANDING},
+    rows::NOW,
+    turn::{Turn, begin, clock},
 };
 use crate::domain::{
     Command, Event, EventFilter, EventKind, EventPage, FencingToken, ForceRelease, Forced,
-    ForcedBy, Lock, OwnerId, Purge, Resource, Span, Timestamp,
+    ForcedBy, Lock, LockEventKind, OwnerId, Purge, Resource, Span, Timestamp,
 };
 
 const NOTE: &str = "
     INSERT INTO lock_events (event_time, kind, resource_type, resource_id, owner_id,
                              fencing_token, actor, reason)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-
-const BREAK: &str = "
-    UPDATE locks SET expires_at = NULL, freed_at = ?3, metadata = '{}'
-    WHERE resource_type = ?1 AND resource_id = ?2";
 
 const ADD: &str = "UPDATE lock_events SET count = count + ?2 WHERE event_id = ?1";
 
@@ -115,7 +111,7 @@ pub(super) fn forced(
 impl SqliteStore {
     pub(super) async fn break_hold(&self, asked: &ForceRelease) -> Result<Forced, StoreError> {
         let asked = asked.clone();
-        self.writer.run(move |writer| break_hold(writer, &asked)).await
+        self.writer.write(&self.here, move |turn| break_hold(turn, &asked)).await
     }
 
     pub(super) async fn read_events(
@@ -150,43 +146,36 @@ impl SqliteStore {
     }
 }
 
-/// Breaks a hold, if it is still that of the token, and writes down what became
-/// of it.
-fn break_hold(writer: &mut Connection, asked: &ForceRelease) -> rusqlite::Result<Forced> {
-    let transaction = begin(writer)?;
-    let (now, _) = clock(&transaction)?;
-    let (kind, id) = (asked.resource.kind().as_str(), asked.resource.id());
-    let found = transaction
-        .prepare_cached(&format!(
-            "SELECT {NOW}, l.resource_type, l.resource_id, {STANDING} FROM locks l
-             WHERE l.resource_type = ?1 AND l.resource_id = ?2 AND l.expires_at IS NOT NULL"
-        ))?
-        .query_row((kind, id), rows::lock)
-        .optional()?;
-    let forced = match found {
-        Some(lock) if lock.token == asked.token => Forced::Released(lock),
-        Some(lock) => Forced::MovedOn(lock),
-        None => Forced::Free,
+/// Breaks a hold, if it is still that of the token, hands the resource on, and
+/// writes down what became of it.
+fn break_hold(turn: &mut Turn<'_>, asked: &ForceRelease) -> rusqlite::Result<Forced> {
+    let resource = &asked.resource;
+    let held = turn.table.read(resource)?.filter(|found| found.row.expires_at.is_some());
+    let (forced, what) = match &held {
+        Some(found) => {
+            let lock = found.row.lock(resource, turn.now);
+            if lock.token == asked.token {
+                (Forced::Released(lock), EventKind::ForceReleased)
+            } else {
+                (Forced::MovedOn(lock), EventKind::ForceReleaseRefused)
+            }
+        }
+        None => (Forced::Free, EventKind::ForceReleaseRefused),
     };
-    let (what, owner) = match &forced {
-        Forced::Released(lock) => (EventKind::ForceReleased, Some(lock.owner.as_str())),
-        Forced::MovedOn(lock) => (EventKind::ForceReleaseRefused, Some(lock.owner.as_str())),
-        Forced::Free => (EventKind::ForceReleaseRefused, None),
-    };
-    if matches!(forced, Forced::Released(_)) {
-        transaction.prepare_cached(BREAK)?.execute((kind, id, now.micros()))?;
-    }
-    transaction.prepare_cached(NOTE)?.execute(params![
-        now.micros(),
+    turn.transaction.prepare_cached(NOTE)?.execute(params![
+        turn.now.micros(),
         what.as_str(),
-        kind,
-        id,
-        owner,
+        resource.kind().as_str(),
+        resource.id(),
+        held.as_ref().map(|found| found.row.owner.as_str()),
         asked.token.for_trail(),
         asked.actor.as_str(),
         asked.reason.as_str(),
     ])?;
-    transaction.commit()?;
+    if let (Forced::Released(_), Some(found)) = (&forced, &held) {
+        turn.note_end(LockEventKind::ForceReleased, resource, &found.row)?;
+        turn.end_hold(resource, found)?;
+    }
     Ok(forced)
 }
 

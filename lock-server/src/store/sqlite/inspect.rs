@@ -11,27 +11,32 @@ use super::{
 use crate::domain::{ListFilter, Lock, LockPage, Resource, StaleFilter, StalePage, Timestamp};
 
 /// A query that says only what is asked for, so that an index can be used.
-struct Query {
+pub(super) struct Query {
     sql: String,
     values: Vec<Value>,
 }
 
 impl Query {
     /// All locks; the conditions say which.
-    fn locks() -> Self {
+    pub(super) fn locks() -> Self {
         let columns = format!("{NOW}, l.resource_type, l.resource_id, {STANDING}");
         Self { sql: format!("SELECT {columns} FROM locks l WHERE true"), values: Vec::new() }
     }
 
     /// Adds a condition; each `?` in it stands for one of the values.
-    fn and<const N: usize>(&mut self, condition: &str, values: [Value; N]) {
+    pub(super) fn and<const N: usize>(&mut self, condition: &str, values: [Value; N]) {
         // Writing to a string cannot fail.
         let _ = write!(self.sql, " AND {condition}");
         self.values.extend(values);
     }
 
     /// The locks in this order, at most so many.
-    fn page(mut self, db: &Connection, order: &str, size: u32) -> rusqlite::Result<Vec<Lock>> {
+    pub(super) fn page(
+        mut self,
+        db: &Connection,
+        order: &str,
+        size: u32,
+    ) -> rusqlite::Result<Vec<Lock>> {
         let _ = write!(self.sql, " ORDER BY {order} LIMIT ?");
         self.values.push(Value::from(i64::from(size)));
         self.read(db)
@@ -58,12 +63,12 @@ fn text(text: &str) -> Value {
     Value::from(text.to_owned())
 }
 
-fn key(resource: &Resource) -> [Value; 2] {
+pub(super) fn key(resource: &Resource) -> [Value; 2] {
     [text(resource.kind().as_str()), text(resource.id())]
 }
 
 /// Live locks after a resource.
-fn live(filter: &ListFilter, after: Option<&Resource>) -> Query {
+pub(super) fn live(filter: &ListFilter, after: Option<&Resource>) -> Query {
     let mut query = Query::locks();
     query.and(&format!("l.expires_at > {NOW}"), []);
     if let Some(kind) = &filter.kind {

@@ -14,7 +14,7 @@ pub(super) const NOW: &str = "CAST(round(unixepoch('now', 'subsec') * 1000) AS I
 
 /// What [`standing`] reads, of a row `l`.
 pub(super) const STANDING: &str = "l.owner_id, l.fencing_token, l.acquired_at, l.renewed_at,
-    l.expires_at, l.ttl, l.reentries, l.metadata";
+    l.expires_at, l.ttl, l.reentries, l.metadata, l.waiters";
 
 /// No metadata, as the table has it.
 const NO_METADATA: &str = "{}";
@@ -22,17 +22,8 @@ const NO_METADATA: &str = "{}";
 /// The lock in a row of the clock, type and id, and [`STANDING`].
 pub(super) fn lock(row: &Row<'_>) -> rusqlite::Result<Lock> {
     let standing = standing(row, 3)?;
-    Ok(Lock {
-        resource: Resource::stored(row.get(1)?, row.get(2)?),
-        owner: standing.owner,
-        token: standing.token,
-        acquired_at: standing.acquired_at,
-        renewed_at: standing.renewed_at,
-        expires_at: standing.expires_at.unwrap_or_default(),
-        ttl: standing.ttl,
-        metadata: standing.metadata,
-        now: Timestamp::from_micros(row.get(0)?),
-    })
+    let resource = Resource::stored(row.get(1)?, row.get(2)?);
+    Ok(standing.lock(&resource, Timestamp::from_micros(row.get(0)?)))
 }
 
 /// The resource's row, in a row that has [`STANDING`] from this column on.
@@ -47,10 +38,12 @@ pub(super) fn standing(row: &Row<'_>, first: usize) -> rusqlite::Result<Standing
         ttl: Span::from_micros(row.get(first + 5)?),
         reentries: row.get(first + 6)?,
         metadata: metadata(row, first + 7)?,
+        waiters: row.get::<_, i64>(first + 8)?.unsigned_abs(),
     })
 }
 
-fn metadata(row: &Row<'_>, column: usize) -> rusqlite::Result<Metadata> {
+/// Metadata that the table has in this column.
+pub(super) fn metadata(row: &Row<'_>, column: usize) -> rusqlite::Result<Metadata> {
     let wrong = |source: Box<dyn std::error::Error + Send + Sync>| {
         rusqlite::Error::FromSqlConversionFailure(column, Type::Text, source)
     };

@@ -15,6 +15,7 @@ use sqlx::{
 
 use super::{
     SqliteStore,
+    turn::Here,
     worker::{Desk, Source, Workers},
 };
 use crate::store::{
@@ -50,7 +51,8 @@ impl SqliteStore {
         let start = |name, desks| Workers::start(name, desks, Some(&only_server)).map_err(failed);
         let writer = start("sqlite-writer", vec![desk(true)])?;
         let readers = start("sqlite-reader", (0..READERS).map(|_| desk(false)).collect())?;
-        let store = Self { writer, readers: Some(readers), timeout: options.timeout };
+        let here = Here::new(options.waiting);
+        let store = Self { writer, readers: Some(readers), timeout: options.timeout, here };
         // What is wrong with the file shows now.
         store
             .in_time(store.check_writable())
@@ -63,6 +65,7 @@ impl SqliteStore {
     fn open_memory(options: &StoreOptions) -> Result<Self, OpenError> {
         let made = || {
             let connection = Connection::open_in_memory()?;
+            connection.set_prepared_statement_cache_capacity(Source::STATEMENTS);
             for migration in migrations::sqlite().iter() {
                 connection.execute_batch(migration.sql.as_str())?;
             }
@@ -74,7 +77,8 @@ impl SqliteStore {
             let path = options.url.to_string();
             OpenError::File { path, source }
         })?;
-        Ok(Self { writer, readers: None, timeout: options.timeout })
+        let here = Here::new(options.waiting);
+        Ok(Self { writer, readers: None, timeout: options.timeout, here })
     }
 }
 

@@ -60,6 +60,9 @@ pub(super) struct Desk {
 impl Source {
     /// Kibibytes of pages that the writer keeps in memory.
     const WRITER_CACHE: i64 = 16 * 1024;
+    /// Statements that a connection keeps prepared: more than there are, but for
+    /// those that a list's filters make.
+    pub(super) const STATEMENTS: usize = 64;
 
     /// Opens the file.
     pub(super) fn open(&self) -> rusqlite::Result<Connection> {
@@ -73,6 +76,7 @@ impl Source {
         let connection = Connection::open_with_flags(&self.path, flags)?;
         // Somebody may look at the file with the sqlite3 shell meanwhile.
         connection.busy_timeout(self.timeout)?;
+        connection.set_prepared_statement_cache_capacity(Self::STATEMENTS);
         if self.writes {
             connection.pragma_update(None, "journal_mode", "WAL")?;
             connection.pragma_update(None, "synchronous", "FULL")?;

@@ -120,6 +120,7 @@ async fn what_is_wrong_with_a_command_is_told_as_by_a_call() {
             resource: bad.clone(),
             owner_id: String::new(),
             ttl: span(1, -1),
+            wait: None,
             metadata: [("A B".to_owned(), "\t".to_owned())].into(),
         };
         let wrong_renew = wire::RenewRequest { resource: bad.clone(), ..Default::default() };

@@ -65,8 +65,21 @@ async fn commands_update_rows_in_place() {
 /// than what a batch is about.
 #[tokio::test]
 async fn a_batch_reads_the_rows_that_it_names_and_no_others() {
-    const OTHERS: usize = 20_000;
+    reads_few_rows(Kit::postgres().await).await;
+}
+
+/// And so do the statements that tell watchers.
+#[tokio::test]
+async fn a_batch_of_which_somebody_is_told_reads_no_others_either() {
     let kit = Kit::postgres().await;
+    kit.store.watch(true).await.unwrap();
+    let store = std::sync::Arc::clone(&kit.store);
+    reads_few_rows(kit).await;
+    drop(store);
+}
+
+async fn reads_few_rows(kit: Kit) {
+    const OTHERS: usize = 20_000;
     let round = async |from: usize| {
         let ids: Vec<_> = (from..from + 40).map(|id| resource(&format!("r{id}"))).collect();
         let acquires = |by| ids.iter().map(|id| acquire(id, by, MINUTE)).collect::<Vec<_>>();
@@ -92,6 +105,9 @@ async fn a_batch_reads_the_rows_that_it_names_and_no_others() {
     );
     kit.sql(&others).await;
     round(100).await;
+    // And so do those that are made when more is known.
+    kit.sql("ANALYZE").await;
+    round(200).await;
     kit.store.close().await;
     eventually("few rows are read", DEADLINE, async || {
         let counted = format!(

@@ -7,6 +7,9 @@ Examples:
   Hold a lock while a command runs, and let it go afterwards:
     lockctl run plan/42 --ttl 30s -- ./apply.sh
 
+  The same, after those who came before:
+    lockctl run plan/42 --wait 5m -- ./apply.sh
+
   Take a lock, keep it a while longer, give it back:
     lockctl acquire plan/42 --owner me --ttl 60s --metadata task=import
     lockctl renew plan/42 --owner me --token 1763690400000000
@@ -17,6 +20,9 @@ Examples:
     lockctl list --type plan
     lockctl stale --older-than 5m --output json
 
+  See what happens to them:
+    lockctl watch --type plan
+
   Break a lock whose holder hangs, and see what was broken of late:
     lockctl force-release plan/42 --token 1763690400000000 --reason \"hangs since noon\"
     lockctl events --since 2h
@@ -24,8 +30,8 @@ Examples:
 A resource is written TYPE/ID, such as plan/42; the id may hold slashes of its
 own. Spans are written 500ms, 30s, 5m or 1h, times 2026-01-02T15:04:05Z.
 
-With --output json each command prints one JSON document whose fields are named
-as in lock/v1/lock.proto: times in RFC 3339, spans in seconds (\"12.300s\"),
+With --output json each command but watch prints one JSON document whose fields
+are named as in lock/v1/lock.proto: times in RFC 3339, spans in seconds (\"12.300s\"),
 fencing tokens as numbers. `retried` says that an attempt before the last had no
 answer and may have done what the last one found done. Errors go to standard
 error as {\"error\": {\"reason\": …, \"message\": …, \"metadata\": {…}}}, and what went
@@ -64,6 +70,11 @@ the group gets TERM at once and KILL 200 ms later. Either way lockctl ends with
 76, and says who broke the lock and why if somebody did (lockctl force-release).
 A suspended command (Ctrl-Z) suspends lockctl, and the lease runs on: if it has
 run out by the time of `fg`, the command ends without running another line.
+
+With --wait it waits in line for the lock, and the command starts once it is
+granted. On a terminal a line on standard error shows meanwhile who holds it and
+until when, and how many wait; elsewhere one line says that it has to wait. Who
+asks lockctl to end gives its place up.
 
 Each run has an owner of its own unless --owner names one; LOCKCTL_OWNER, which
 other commands read, does not count. If that owner holds the lock already, in

@@ -20,6 +20,16 @@ pub(super) fn span_or_zero(text: &str) -> Result<Duration, String> {
         .map_err(|error| format!("{error}: write a span as 500ms, 30s, 5m or 1h"))
 }
 
+/// How long to wait in line.
+pub(super) fn wait(text: &str) -> Result<Duration, String> {
+    if text.trim_start().starts_with('-') {
+        return Err("a wait cannot be negative: write it as 500ms, 30s, 5m or 1h, or 0s for none"
+            .to_owned());
+    }
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}: write a wait as 500ms, 30s, 5m or 1h, or 0s for none"))
+}
+
 /// A moment. The library would take one without a zone for UTC, and whoever
 /// wrote it may have meant another.
 pub(super) fn time(text: &str) -> Result<Timestamp, String> {
@@ -63,6 +73,16 @@ mod tests {
         for text in ["", "30", "soon", "-5s"] {
             assert!(span(text).unwrap_err().contains("30s"), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_wait_may_be_none_and_says_what_is_right() {
+        assert_eq!(wait("1m 30s"), Ok(Duration::from_secs(90)));
+        assert_eq!(wait("0s"), Ok(Duration::ZERO));
+        for text in ["", "30", "long", "-5s", "-", "99999999999999999999h"] {
+            assert!(wait(text).unwrap_err().contains("30s"), "{text:?}");
+        }
+        assert!(wait("-5s").unwrap_err().contains("negative"));
     }
 
     #[test]

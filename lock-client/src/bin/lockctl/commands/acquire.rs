@@ -3,7 +3,7 @@
 use lock_client::AcquireOptions;
 use serde_json::json;
 
-use super::client_of;
+use super::{client_of, waiting};
 use crate::{
     args::{AcquireArgs, Global, LeaseArgs},
     exit,
@@ -17,7 +17,9 @@ pub(super) async fn execute(
     output: Output,
 ) -> Result<u8, Failure> {
     let client = client_of(global, args.owner.as_ref())?;
-    let acquired = client.acquire_unguarded(&args.resource, options(&args.lease)).await?;
+    let acquisition = client.acquire_unguarded(&args.resource, options(&args.lease));
+    let wait = args.lease.wait;
+    let acquired = waiting::told(&client, &args.resource, wait, output, acquisition).await?;
     output.answer(
         || {
             json!({
@@ -50,6 +52,7 @@ fn heading(reentrant: bool, retried: bool) -> &'static str {
 pub(super) fn options(args: &LeaseArgs) -> AcquireOptions {
     let mut options = AcquireOptions::new();
     options.ttl = args.ttl;
+    options.wait = args.wait;
     options.metadata = args.metadata.iter().cloned().collect();
     options
 }

@@ -31,7 +31,7 @@ use self::{
     supervise::{End, Loss, Supervisor},
     terminal::Terminal,
 };
-use super::{acquire::options, client_of};
+use super::{acquire::options, client_of, waiting};
 use crate::{
     args::{Global, RunArgs},
     escape::escaped,
@@ -59,9 +59,10 @@ pub(super) async fn execute(
         .map_err(|error| Failure::new("FAILED", format!("cannot listen for signals: {error}")))?;
     let client = client_of(global, args.owner.as_ref())?;
     let guard = tokio::select! {
-        guard = acquire(&client, args) => guard?,
+        guard = acquire(&client, args, output) => guard?,
         signal = asked_to_end(&mut signals) => {
-            // What is granted all the same goes back in the background.
+            // What is granted all the same goes back in the background, and so
+            // does a place in line.
             let _ = timeout(FAREWELL, client.flush()).await;
             return Ok(exit::by_signal(signal as i32));
         }
@@ -105,14 +106,19 @@ pub(super) async fn execute(
 ///
 /// It looks first because acquiring again changes the lease; and the grant has
 /// the last word because somebody may come in between.
-async fn acquire(client: &LockClient, args: &RunArgs) -> Result<LockGuard, Failure> {
+async fn acquire(
+    client: &LockClient,
+    args: &RunArgs,
+    output: Output,
+) -> Result<LockGuard, Failure> {
     if args.owner.is_some() && !args.reenter {
         let lock = client.get(&args.resource).await?;
         if let Some(lock) = lock.filter(|lock| !lock.stale && lock.owner_id == client.owner_id()) {
             return Err(held_already(args, client.owner_id(), lock.fencing_token));
         }
     }
-    let guard = client.acquire(&args.resource, options(&args.lease)).await?;
+    let acquisition = client.acquire(&args.resource, options(&args.lease));
+    let guard = waiting::told(client, &args.resource, args.lease.wait, output, acquisition).await?;
     if args.owner.is_some() && !args.reenter && guard.reentrant() {
         let failure = held_already(args, guard.owner_id(), guard.fencing_token());
         let retried = guard.retried();

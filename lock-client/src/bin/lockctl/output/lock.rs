@@ -28,6 +28,7 @@ pub(crate) fn to_json(lock: &Lock) -> Value {
         "ttl": span::proto(lock.ttl),
         "metadata": lock.metadata,
         "state": if lock.stale { "LOCK_STATE_STALE" } else { "LOCK_STATE_HELD" },
+        "queue_length": lock.queue_length,
     })
 }
 
@@ -46,6 +47,7 @@ pub(crate) fn card(lock: &Lock, style: Style) -> String {
         ("renewed", lock.renew_time.to_string()),
         (if lock.stale { "expired" } else { "expires" }, expires),
         ("ttl", span::human(lock.ttl)),
+        ("waiting", lock.queue_length.to_string()),
     ];
     if !lock.metadata.is_empty() {
         lines.push(("metadata", metadata_words(&lock.metadata)));
@@ -60,6 +62,7 @@ pub(crate) fn held_table(locks: &[Lock], style: Style) -> String {
         "OWNER",
         "TOKEN",
         "STATE",
+        "WAITING",
         "EXPIRES IN",
         "HELD FOR",
         "ACQUIRED",
@@ -68,6 +71,7 @@ pub(crate) fn held_table(locks: &[Lock], style: Style) -> String {
     for lock in locks {
         let mut row = first_cells(lock);
         row.extend([
+            lock.queue_length.to_string().into(),
             span::human(lock.remaining).into(),
             span::human(held_for(lock)).into(),
             seconds(lock.acquire_time).into(),

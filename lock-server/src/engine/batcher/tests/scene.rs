@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::script::{Call, Scripted, command, outcome_of};
 use crate::{
+    domain::Command,
     engine::{
         admission::{Admission, Place, Share},
         batcher::{Answer, Batcher, Job, Reply},
@@ -69,7 +70,7 @@ pub(super) struct Scene {
 
 /// How a store takes batches, in short.
 pub(super) fn batching(at_a_time: usize, mixed: bool, most: usize) -> Batching {
-    let queues = if mixed { [0; 3] } else { [0, 1, 2] };
+    let queues = if mixed { [0; Command::KINDS] } else { [0, 1, 2, 3, 4] };
     Batching { at_a_time, most, queues }
 }
 
@@ -88,7 +89,7 @@ impl Scene {
     /// Submits a command.
     pub(super) fn ask(&self, name: &str) -> Caller {
         let (sender, answer) = oneshot::channel();
-        self.batcher.submit(Job {
+        self.batcher.line().submit(Job {
             command: command(name),
             reply: Reply::One(sender),
             place: Share::Whole { _place: self.admission.enter(1).unwrap() },
@@ -150,7 +151,11 @@ impl Scene {
     /// Panics unless all is as if nothing had ever been asked.
     pub(super) async fn is_clean(&mut self) {
         self.no_call().await;
-        assert!(self.batcher.shared.lines().is_empty(), "{:?}", self.batcher.shared.lines());
+        assert!(
+            self.batcher.line.shared.lines().is_empty(),
+            "{:?}",
+            self.batcher.line.shared.lines()
+        );
         let all = self.admission.enter(PLACES);
         drop(all.expect("every place is back"));
     }

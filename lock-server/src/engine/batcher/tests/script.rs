@@ -7,9 +7,9 @@ use crate::{
     domain::{
         Acquire, Command, EventFilter, EventPage, FencingToken, ForceRelease, Forced, ListFilter,
         Lock, LockPage, Metadata, Outcome, OwnerId, Purge, Release, Renew, Resource, ResourceType,
-        Span, StaleFilter, StalePage, Timestamp,
+        Span, StaleFilter, StalePage, Timestamp, WaitsFor,
     },
-    store::{Batching, Freed, Store, StoreError},
+    store::{Batching, Freed, Look, Store, StoreError, Wake},
 };
 
 /// A command by its name: its kind, its resource and, where there are several
@@ -23,7 +23,7 @@ pub(super) fn command(name: &str) -> Command {
     match kind {
         "acquire" => {
             let (ttl, metadata) = (Span::from_micros(1), Metadata::default());
-            Command::Acquire(Acquire { resource, owner, ttl, metadata })
+            Command::Acquire(Acquire { resource, owner, ttl, metadata, wait: None })
         }
         "renew" => {
             let token = FencingToken::new(1).unwrap();
@@ -40,6 +40,7 @@ pub(super) fn name_of(command: &Command) -> &str {
         Command::Acquire(acquire) => acquire.owner.as_str(),
         Command::Renew(renew) => renew.owner.as_str(),
         Command::Release(release) => release.owner.as_str(),
+        other => unreachable!("{other:?} has no name here"),
     }
 }
 
@@ -186,6 +187,34 @@ impl Store for Scripted {
     }
 
     async fn probe(&self) -> Result<(), StoreError> {
+        unreachable!("a batcher does not ask for this")
+    }
+
+    fn wakes(&self) -> Option<mpsc::UnboundedReceiver<Wake>> {
+        None
+    }
+
+    async fn say_alive(&self) -> Result<(), StoreError> {
+        unreachable!("a batcher does not ask for this")
+    }
+
+    async fn look_after_waiters(&self) -> Result<Look, StoreError> {
+        unreachable!("a batcher does not ask for this")
+    }
+
+    async fn without_place(&self, _: &[(Resource, OwnerId)]) -> Result<Vec<usize>, StoreError> {
+        unreachable!("a batcher does not ask for this")
+    }
+
+    async fn send_waiters_away(&self) -> Result<(), StoreError> {
+        unreachable!("a batcher does not ask for this")
+    }
+
+    async fn waits_for(&self) -> Result<Vec<WaitsFor>, StoreError> {
+        unreachable!("a batcher does not ask for this")
+    }
+
+    async fn drop_gone_waiters(&self, _: u32) -> Result<u64, StoreError> {
         unreachable!("a batcher does not ask for this")
     }
 

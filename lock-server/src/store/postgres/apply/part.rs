@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use sqlx::{AssertSqlSafe, postgres::PgRow, types::Json};
 
-use super::Outcomes;
+use super::{Outcomes, waiting::Crowded};
 use crate::{
     domain::{Acquire, FencingToken, Lock, Outcome, Release, Renew, Resource, Span},
     store::postgres::{
@@ -37,6 +37,14 @@ impl<'a, C> Part<'a, C> {
     pub(super) fn split(self, is_so: impl Fn(usize) -> bool) -> (Self, Self) {
         let (so, others) = self.commands.into_iter().partition(|(place, ..)| is_so(*place));
         (Self { commands: so }, Self { commands: others })
+    }
+
+    /// Takes those of another part in, in their order by resource.
+    pub(super) fn merge(&mut self, other: Self) {
+        if !other.is_empty() {
+            self.commands.extend(other.commands);
+            self.commands.sort_by_key(|(_, resource, _)| *resource);
+        }
     }
 
     pub(super) fn retain_undecided(&mut self, outcomes: &Outcomes) {
@@ -74,6 +82,28 @@ impl<'a, C> Part<'a, C> {
 }
 
 impl<'a> Part<'a, Acquire> {
+    /// Takes out those that have a place in line, as far as they know, or will
+    /// most likely need one.
+    pub(super) fn take_placed(&mut self, crowded: &Crowded) -> Self {
+        let placed = |(_, resource, acquire): &mut (usize, &Resource, &Acquire)| {
+            acquire.wait.is_some_and(|wait| wait.again || crowded.has(resource))
+        };
+        Self { commands: self.commands.extract_if(.., placed).collect() }
+    }
+
+    /// Takes out those that met a conflict and wait: they have no outcome yet.
+    pub(super) fn take_waiting(&mut self, outcomes: &mut Outcomes) -> Self {
+        let waits = |(place, _, acquire): &mut (usize, &Resource, &Acquire)| {
+            let outcome = &mut outcomes[*place];
+            let waits = acquire.wait.is_some() && matches!(outcome, Some(Outcome::Conflict { .. }));
+            if waits {
+                *outcome = None;
+            }
+            waits
+        };
+        Self { commands: self.commands.extract_if(.., waits).collect() }
+    }
+
     /// What is asked for, as parameters.
     pub(super) fn taken<'q>(&self, query: Query<'q>) -> Query<'q>
     where
@@ -153,6 +183,13 @@ impl<'a> Part<'a, Acquire> {
 }
 
 impl<'a> Part<'a, Release> {
+    /// Takes out those of what others most likely wait for.
+    pub(super) fn take_crowded(&mut self, crowded: &Crowded) -> Self {
+        let is_crowded =
+            |(_, resource, _): &mut (usize, &Resource, &Release)| crowded.has(resource);
+        Self { commands: self.commands.extract_if(.., is_crowded).collect() }
+    }
+
     /// The release statement, or one that starts with its parameters.
     pub(super) fn released<'q>(&self, sql: &'q str) -> Query<'q>
     where

@@ -1,0 +1,7 @@
+//! Watching what happens to locks.
+
+mod bounds;
+mod kinds;
+mod kit;
+mod outage;
+mod traffic;
