@@ -20,25 +20,20 @@
 //! When this server stops, its callers are told, and their places stay as they
 //! are: who asks again elsewhere within the grace has its old one.
 
+mod callers;
 mod grant;
 mod tender;
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     runtime::Handle,
-    sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
+use self::callers::{Callers, News};
 pub use self::grant::Receipt;
 pub(super) use self::{grant::Grant, tender::tend};
 use super::{
@@ -74,36 +69,6 @@ pub(super) struct Waiting {
     callers: Arc<Callers>,
     permits: Arc<Semaphore>,
     most: usize,
-}
-
-/// Who is to be told of what.
-#[derive(Debug, Default)]
-struct Callers {
-    places: Mutex<HashMap<Key, Vec<Caller>>>,
-    next_id: AtomicU64,
-    /// Somebody has begun to wait.
-    begun: Notify,
-}
-
-/// One of the calls of an owner for a resource.
-#[derive(Debug)]
-struct Caller {
-    id: u64,
-    news: mpsc::UnboundedSender<News>,
-}
-
-/// What waiting calls are told. Who waits at another place than the news are
-/// about, an older or a younger one of the same owner, takes no notice.
-#[derive(Debug, Clone)]
-enum News {
-    /// The place was granted.
-    Granted(Arc<Grant>),
-    /// `ReleaseAll` has taken the place out of line.
-    Cancelled(i64),
-    /// The place is in a circle, and its youngest wait.
-    Deadlock(Arc<Circle>),
-    /// Something has become of the place.
-    Ask,
 }
 
 /// A call that waits.
@@ -258,7 +223,7 @@ impl Waiter {
     async fn run(mut self, mut answer: oneshot::Receiver<Answer>) {
         loop {
             let answered = (&mut answer).await.unwrap_or(Err(LockError::ShuttingDown));
-            let mut anew_at = None;
+            let mut later = None;
             match answered {
                 Ok(Done { outcome: Outcome::Waiting { place, may_close_circle, .. }, .. }) => {
                     self.place = Some(place);
@@ -277,7 +242,7 @@ impl Waiter {
                 }
                 Ok(Done { outcome: Outcome::NotInLine { holds }, .. }) => {
                     let pause = if holds { SHORT_PAUSE } else { PAUSE };
-                    anew_at = Some(Instant::now() + pause);
+                    later = Some((Instant::now() + pause, Next::AskAnew));
                 }
                 Ok(Done { outcome: Outcome::Granted { lock, reentrant: false }, .. }) => {
                     let grant = Grant::new(&self.waiting, None, lock);
@@ -288,7 +253,8 @@ impl Waiter {
                 Err(LockError::StoreUnavailable(_))
                     if self.place.is_some() && Instant::now() < self.until =>
                 {
-                    anew_at = Some(Instant::now() + PAUSE);
+                    // The same question: not to miss that it was cancelled meanwhile.
+                    later = Some((Instant::now() + PAUSE, Next::Ask));
                 }
                 // What became of the question is not known: it may be in line.
                 Err(error) => {
@@ -298,7 +264,7 @@ impl Waiter {
                 }
                 answered => return self.finish(answered),
             }
-            match self.next(anew_at).await {
+            match self.next(later).await {
                 Next::Granted(grant) => return self.granted(grant),
                 Next::Cancelled => return self.cancelled(),
                 Next::Deadlock(circle) => return self.deadlocked(circle).await,
@@ -311,9 +277,12 @@ impl Waiter {
         }
     }
 
-    /// Waits for what comes first.
-    async fn next(&mut self, anew_at: Option<Instant>) -> Next {
-        let anew_at = anew_at.filter(|at| *at < self.until);
+    /// Waits for what comes first; what is to be done later is given with when.
+    async fn next(&mut self, later: Option<(Instant, Next)>) -> Next {
+        let (at, then) = match later {
+            Some((at, then)) if at < self.until => (at, then),
+            _ => (self.until, Next::Over),
+        };
         loop {
             tokio::select! {
                 biased;
@@ -326,9 +295,7 @@ impl Waiter {
                 // about as well: its place is kept then.
                 () = self.waiting.stopping.cancelled() => return Next::Stopping,
                 () = self.reply.closed() => return Next::Gone,
-                () = tokio::time::sleep_until(anew_at.unwrap_or(self.until)) => {
-                    return if anew_at.is_some() { Next::AskAnew } else { Next::Over };
-                }
+                () = tokio::time::sleep_until(at) => return then,
             }
         }
     }
@@ -456,82 +423,5 @@ impl Waiter {
 
     fn key(&self) -> Key {
         (self.acquire.resource.clone(), self.acquire.owner.clone())
-    }
-}
-
-fn tell_each<'a>(callers: impl Iterator<Item = &'a Caller>, news: &News) {
-    // Who has left has taken the receiver along.
-    callers.for_each(|caller| drop(caller.news.send(news.clone())));
-}
-
-// === impl Callers ===
-
-impl Callers {
-    fn places(&self) -> MutexGuard<'_, HashMap<Key, Vec<Caller>>> {
-        // A panic while it is locked would be between operations of the map.
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A call begins to wait, and asks in the same step.
-    fn enter<T>(
-        &self,
-        key: Key,
-        ask: impl FnOnce() -> T,
-    ) -> (u64, mpsc::UnboundedReceiver<News>, T) {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let (sender, news) = mpsc::unbounded_channel();
-        let mut places = self.places();
-        let was_empty = places.is_empty();
-        places.entry(key).or_default().push(Caller { id, news: sender });
-        let asked = ask();
-        drop(places);
-        if was_empty {
-            self.begun.notify_one();
-        }
-        (id, news, asked)
-    }
-
-    /// A call does not wait any more. What is to be done when it was its owner's
-    /// last one for the resource is done in the same step.
-    fn leave<T>(&self, key: &Key, id: u64, was_last: impl FnOnce() -> T) -> Option<T> {
-        let mut places = self.places();
-        let callers = places.get_mut(key)?;
-        let at = callers.iter().position(|caller| caller.id == id)?;
-        callers.remove(at);
-        if !callers.is_empty() {
-            return None;
-        }
-        places.remove(key);
-        Some(was_last())
-    }
-
-    /// Tells the calls of an owner.
-    fn tell(&self, key: &Key, news: &News) {
-        self.tell_or(key, news, || ());
-    }
-
-    /// Tells the calls of an owner. What is to be done when there is none is done
-    /// in the same step.
-    fn tell_or(&self, key: &Key, news: &News, nobody: impl FnOnce()) {
-        let places = self.places();
-        match places.get(key) {
-            Some(callers) => tell_each(callers.iter(), news),
-            None => nobody(),
-        }
-    }
-
-    /// Tells the other calls of an owner.
-    fn tell_others(&self, key: &Key, id: u64, news: &News) {
-        let places = self.places();
-        let callers = places.get(key).into_iter().flatten();
-        tell_each(callers.filter(|caller| caller.id != id), news);
-    }
-
-    fn keys(&self) -> Vec<Key> {
-        self.places().keys().cloned().collect()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.places().is_empty()
     }
 }
