@@ -196,10 +196,9 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// As [`Self::apply`].
     async fn drop_gone_waiters(&self, most: u32) -> Result<u64, StoreError>;
 
-    /// Begins to watch: what happens from when this returns is told by
-    /// [`Self::changes`], with the renewals if asked for. There is one who
-    /// watches. To begin anew, or with the renewals, takes nothing from what was
-    /// not told yet.
+    /// Begins to watch, or begins anew: what happens from when this returns is told
+    /// by [`Self::changes`], with the renewals if asked for. There is one who
+    /// watches.
     ///
     /// # Errors
     /// As [`Self::apply`].
@@ -207,9 +206,18 @@ pub trait Store: fmt::Debug + Send + Sync {
         Err(StoreError::ChangesLost)
     }
 
+    /// Goes on to watch, from when this returns with the renewals: that takes
+    /// nothing from what was not told yet.
+    ///
+    /// # Errors
+    /// As [`Self::changes`].
+    async fn watch_renewals(&self) -> Result<(), StoreError> {
+        Err(StoreError::ChangesLost)
+    }
+
     /// What has happened to locks since it was asked last, with the renewals if they
-    /// are asked for still: each thing once, in order for each resource. To be asked several times a second; who does not,
-    /// for some seconds, watches no more.
+    /// are asked for still: each thing once, in order for each resource. To be asked
+    /// several times a second; who does not, for some seconds, watches no more.
     ///
     /// # Errors
     /// As [`Self::apply`], and when something may be missing or nobody watches: it

@@ -12,7 +12,7 @@
 //! Once the store tells what happens, the live locks are read page by page, as fast
 //! as the caller takes them; meanwhile events are put into the inbox. Each page
 //! says what it has seen, so that what has happened before it is not told again
-//! after it.
+//! after it. Until then nothing is put there: all pages will have seen it.
 //!
 //! # How it ends
 //!
@@ -173,8 +173,12 @@ impl Watch {
             self.inbox.check()?;
             match &mut self.phase {
                 Phase::Beginning => {
-                    let expired_before = self.inbox.begun().await?;
-                    self.young.begin(expired_before);
+                    let silent = self.told + SILENCE;
+                    let Ok(begun) = tokio::time::timeout_at(silent, self.inbox.begun()).await
+                    else {
+                        return Ok(Watched::Progress);
+                    };
+                    self.young.begin(begun?);
                     let locks = Vec::new().into_iter();
                     self.phase = Phase::Snapshot { locks, rest: Rest::All };
                 }

@@ -326,6 +326,10 @@ impl Store for PostgresStore {
         self.begin_to_watch(renewals).await
     }
 
+    async fn watch_renewals(&self) -> Result<(), StoreError> {
+        self.go_on_with_renewals().await
+    }
+
     async fn changes(&self, renewals: bool) -> Result<Changes, StoreError> {
         self.read_changes(renewals).await
     }

@@ -174,6 +174,10 @@ impl Store for SqliteStore {
         self.in_time(self.begin_to_watch(renewals)).await
     }
 
+    async fn watch_renewals(&self) -> Result<(), StoreError> {
+        self.in_time(self.go_on_with_renewals()).await
+    }
+
     async fn changes(&self, renewals: bool) -> Result<Changes, StoreError> {
         self.in_time(self.read_changes(renewals)).await
     }

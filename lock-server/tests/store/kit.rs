@@ -71,6 +71,14 @@ impl Kit {
         }
     }
 
+    /// A session of somebody else, on Postgres.
+    pub(crate) async fn session(&self) -> PgConnection {
+        match &self.database {
+            Database::Sqlite { .. } => panic!("only Postgres has sessions"),
+            Database::Postgres(database) => PgConnection::connect(database.url()).await.unwrap(),
+        }
+    }
+
     /// Runs one of two statements that mean the same.
     pub(crate) async fn sql_of(&self, sqlite: &str, postgres: &str) -> u64 {
         match self.database {

@@ -8,3 +8,4 @@ mod setup;
 mod stage;
 mod stall;
 mod stalled_batch;
+mod watch;

@@ -223,12 +223,19 @@ mod tests {
         WatchFilter::Many { kind: of.map(kind), id_prefix: IdPrefix::parse(prefix).unwrap() }
     }
 
+    /// Somebody watches, and is told of what happens.
+    fn begun(hub: &Hub, filter: WatchFilter, renewals: bool) -> Arc<Inbox> {
+        let inbox = hub.enter(filter, renewals);
+        inbox.begin(Timestamp::from_micros(0));
+        inbox
+    }
+
     #[tokio::test]
     async fn each_is_told_what_it_watches_until_it_goes() {
         let hub = Hub::default();
         let one = WatchFilter::One(event("plan", "a").lock.resource);
         let filters = [one, many(Some("plan"), ""), many(Some("plan"), "b"), many(None, "a")];
-        let inboxes = filters.map(|filter| hub.enter(filter, false));
+        let inboxes = filters.map(|filter| begun(&hub, filter, false));
         let events = || vec![event("plan", "a"), event("plan", "b"), event("project", "a")];
         hub.tell(1, events()).await;
         let weight = event("plan", "a").weight();
@@ -249,8 +256,8 @@ mod tests {
     async fn the_slowest_make_room_when_there_is_too_much_in_all() {
         const WATCHES: usize = MOST_UNREAD_OF_ALL / MOST_UNREAD + 4;
         let hub = Hub::default();
-        let inboxes: Vec<_> = (0..WATCHES).map(|_| hub.enter(many(None, ""), false)).collect();
-        let last = hub.enter(many(Some("project"), ""), true);
+        let inboxes: Vec<_> = (0..WATCHES).map(|_| begun(&hub, many(None, ""), false)).collect();
+        let last = begun(&hub, many(Some("project"), ""), true);
         let each = MOST_UNREAD / event("plan", "a").weight() - 1;
         hub.tell(1, vec![event("plan", "a"); each]).await;
         hub.tell(2, vec![event("project", "a")]).await;

@@ -64,7 +64,8 @@ impl Inbox {
     pub(super) fn put(&self, look: u64, event: &Arc<LockEvent>, most: usize) {
         let mut state = self.state();
         let is_wanted = self.renewals || !state.is_grown || !event.is_renewal();
-        if state.end.is_some() || !is_wanted {
+        // No page is read before it has begun, so each will have seen it.
+        if state.end.is_some() || state.begun.is_none() || !is_wanted {
             return;
         }
         let weight = event.weight();
@@ -180,9 +181,27 @@ mod tests {
         Arc::new(LockEvent { kind, lock, transaction: 1 })
     }
 
+    /// One that has begun.
+    fn begun(renewals: bool) -> Inbox {
+        let inbox = Inbox::new(renewals);
+        inbox.begin(Timestamp::from_micros(0));
+        inbox
+    }
+
+    #[test]
+    fn what_the_snapshot_will_have_is_not_kept() {
+        let (inbox, event) = (Inbox::new(true), event(LockEventKind::Expired));
+        inbox.put(1, &event, 0);
+        inbox.check().unwrap();
+        assert_eq!(inbox.weight(), 0);
+        inbox.begin(Timestamp::from_micros(0));
+        inbox.put(2, &event, event.weight());
+        assert_eq!(inbox.weight(), event.weight());
+    }
+
     #[tokio::test]
     async fn what_is_read_makes_room() {
-        let (inbox, event) = (Inbox::new(false), event(LockEventKind::Acquired));
+        let (inbox, event) = (begun(false), event(LockEventKind::Acquired));
         let most = 2 * event.weight();
         for look in 1..10 {
             inbox.put(look, &event, most);
@@ -197,7 +216,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_read_is_dropped_and_told() {
-        let (inbox, event) = (Inbox::new(false), event(LockEventKind::Acquired));
+        let (inbox, event) = (begun(false), event(LockEventKind::Acquired));
         let most = 2 * event.weight();
         for _ in 0..3 {
             inbox.put(1, &event, most);
@@ -215,7 +234,7 @@ mod tests {
     #[tokio::test]
     async fn renewals_are_kept_while_they_may_matter() {
         let renewal = event(LockEventKind::Renewed);
-        let (without, with) = (Inbox::new(false), Inbox::new(true));
+        let (without, with) = (begun(false), begun(true));
         for inbox in [&without, &with] {
             inbox.put(1, &renewal, usize::MAX);
             inbox.grow_up();

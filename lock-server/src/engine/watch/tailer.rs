@@ -43,8 +43,11 @@ impl Tailer {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut renewals: Option<bool> = None;
         while let Some(wanted) = self.hub.wanted() {
-            if renewals.is_none_or(|renewals| wanted.renewals && !renewals) {
-                self.store.watch(wanted.renewals).await?;
+            match renewals {
+                // Nobody is told anything yet.
+                None => self.store.watch(wanted.renewals).await?,
+                Some(false) if wanted.renewals => self.store.watch_renewals().await?,
+                Some(_) => {}
             }
             renewals = Some(wanted.renewals);
             let expired_before = self.look(wanted.renewals).await?;

@@ -98,16 +98,27 @@ impl Timeline {
 /// current epoch belongs to. A restored table may have forgotten epochs: the
 /// timeline's number is the least that the epoch may be, and another cluster,
 /// whose timelines begin anew, starts many at once.
+///
+/// What was written down for those who watched in another cluster is of
+/// transactions that this one has not had, and may have yet.
 fn advance_sql() -> String {
     format!(
-        "UPDATE fencing_epoch SET
-            epoch = CASE WHEN cluster = '' AND timeline = 0 THEN epoch
-                         WHEN cluster <> {CLUSTER} THEN greatest(epoch + {EPOCHS_A_CLUSTER}, {NUMBER})
-                         ELSE greatest(epoch + 1, {NUMBER}) END,
-            cluster = {CLUSTER},
-            timeline = {NUMBER}
-         WHERE cluster <> {CLUSTER} OR timeline <> {NUMBER}
-         RETURNING epoch"
+        "WITH advanced AS (
+            UPDATE fencing_epoch SET
+                epoch = CASE WHEN cluster = '' AND timeline = 0 THEN epoch
+                             WHEN cluster <> {CLUSTER}
+                             THEN greatest(epoch + {EPOCHS_A_CLUSTER}, {NUMBER})
+                             ELSE greatest(epoch + 1, {NUMBER}) END,
+                cluster = {CLUSTER},
+                timeline = {NUMBER}
+            WHERE cluster <> {CLUSTER} OR timeline <> {NUMBER}
+            RETURNING epoch
+         ), forgotten AS (
+            DELETE FROM lock_changes
+            WHERE EXISTS (SELECT FROM advanced)
+              AND EXISTS (SELECT FROM fencing_epoch e WHERE e.cluster <> {CLUSTER})
+         )
+         SELECT epoch FROM advanced"
     )
 }
 

@@ -18,7 +18,14 @@
 //!
 //! Who watches says so again every few seconds. Each look compares the clock with
 //! until when the look before had found it said: what is later may have happened
-//! without being written down, and the watches are to begin anew.
+//! without being written down, and the watches are to begin anew. So they are when
+//! the database's history is another one than that of the look before, since the
+//! numbers of transactions that were lost are given again.
+//!
+//! # What somebody has locked
+//!
+//! Who makes an index or moves a table locks it for longer than is waited for
+//! here. That is no reason to end all watches: it is looked again, until then.
 //!
 //! # Leases that run out
 //!
@@ -26,6 +33,7 @@
 //! told are looked for, by the index on `sweep_at`; `expiry_told` has the token of
 //! which it has, so it is told once, whichever server finds it.
 
+mod saying;
 mod sql;
 
 use std::{sync::atomic::Ordering, time::Duration};
@@ -33,27 +41,25 @@ use std::{sync::atomic::Ordering, time::Duration};
 use sqlx::{AssertSqlSafe, Row as _, postgres::PgRow};
 use tokio::time::Instant;
 
-use self::sql::{
-    CHANGES, HEAD, OLDER, SAY, SEEN, TELL_EXPIRED, THESE, THIS_ONE, forget_sql, page_sql,
+use self::{
+    saying::{Head, Said, WATCHED_FOR},
+    sql::{CHANGES, SEEN, TELL_EXPIRED, THESE, THIS_ONE, forget_sql, page_sql},
 };
 use super::{
     For, PostgresStore, StoreError, Twice,
     changes::{Audience, WATCHED},
-    limits, rows,
+    rows,
 };
 use crate::{
     domain::{
-        IdPrefix, LockEvent, LockEventKind, Resource, ResourceType, Seen, Timestamp, WatchFilter,
-        WatchPage,
+        IdPrefix, LockEvent, LockEventKind, Resource, ResourceType, Seen, Span, Timestamp,
+        WatchFilter, WatchPage,
     },
     store::Changes,
 };
 
-/// For how long it is said that somebody watches, and how often that is said.
-const WATCHED_FOR: Duration = Duration::from_secs(15);
-const SAID_EVERY: Duration = Duration::from_secs(5);
 /// For how long changes are kept at least. Longer than a server that is silent is
-/// taken for one that watches.
+/// taken for one that watches, and than a look may take.
 const KEPT_FOR: Duration = Duration::from_secs(20);
 /// How often leases that have run out are looked for, at most, and how much of the
 /// time may go into that.
@@ -61,8 +67,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const LOOK_SHARE: u32 = 20;
 /// How often what is old is deleted.
 const FORGET_EVERY: Duration = Duration::from_secs(1);
-/// How often it is looked whether older statements are over.
-const OLDER_EVERY: Duration = Duration::from_millis(10);
 /// The most changes that are read at a time, and told or deleted by one statement.
 const MOST_READ: i64 = 5_000;
 const MOST_TOLD: i64 = 1_000;
@@ -71,17 +75,16 @@ const MOST_DELETED: i64 = 5_000;
 /// What one server has read of what happens.
 #[derive(Debug)]
 pub(super) struct Tail {
-    /// All that this snapshot has seen has been told.
-    snapshot: String,
+    /// In which part of the database's history.
+    epoch: i64,
+    /// All that this one has seen has been told.
+    read: Look,
     /// And of what a later one has seen, up to this change.
-    part: Option<(String, i64)>,
-    renewals: bool,
-    /// Until when it is said that somebody watches, as far as has been seen.
-    until: Timestamp,
+    part: Option<(Look, i64)>,
+    said: Said,
     /// All leases that had run out by then have been told, but for those that
     /// somebody worked on.
     expired_before: Timestamp,
-    say_at: Instant,
     look_at: Instant,
     forget_at: Instant,
     /// A snapshot, and since when it has been there.
@@ -90,12 +93,20 @@ pub(super) struct Tail {
     old: Option<String>,
 }
 
-/// What stands at the head of a look.
-struct Head {
+/// A snapshot, and the database's clock then.
+#[derive(Debug, Clone)]
+struct Look {
     snapshot: String,
     now: Timestamp,
-    watched_until: Timestamp,
-    renewals_until: Timestamp,
+}
+
+/// What has been told of leases that have run out.
+struct Told {
+    count: i64,
+    /// The clock, if all that had run out by then was told.
+    all_before: Option<Timestamp>,
+    /// After which pause to look again.
+    pause: Duration,
 }
 
 impl PostgresStore {
@@ -127,71 +138,51 @@ impl PostgresStore {
 
     pub(super) async fn begin_to_watch(&self, renewals: bool) -> Result<(), StoreError> {
         let mut tail = self.tail.lock().await;
+        // Nobody listens to what was read so far.
+        *tail = None;
+        self.catch_up().await?;
         self.note_watched();
-        self.say_watched(renewals).await?;
-        self.outwait_older().await?;
-        let rows = self.run_for(For::Watching, sqlx::query(HEAD)).await?;
-        let head = rows.first().map(Head::of).transpose()?.ok_or(StoreError::ChangesLost)?;
-        match &mut *tail {
-            Some(tail) if head.now < tail.until => {
-                tail.renewals |= renewals;
-                tail.until = head.until(tail.renewals);
-            }
-            tail => *tail = Some(Tail::new(head, renewals)),
-        }
-        if let Some(tail) = &mut *tail {
-            self.catch_up(tail).await?;
-        }
+        let (said, head) = self.begin_to_say(renewals).await?;
+        *tail = Some(Tail::new(head, said));
         Ok(())
     }
 
-    /// Tells all that has run out by now, as far as that can be done in time.
-    async fn catch_up(&self, tail: &mut Tail) -> Result<(), StoreError> {
+    /// Goes on, from now on with the renewals. To wait for older statements may take
+    /// longer than may pass between two looks: nothing goes on then.
+    pub(super) async fn go_on_with_renewals(&self) -> Result<(), StoreError> {
+        let mut tail = self.tail.lock().await;
+        let went_on = match &mut *tail {
+            Some(tail) => self.add_renewals(tail).await,
+            None => Err(StoreError::ChangesLost),
+        };
+        if went_on.is_err() {
+            *tail = None;
+        }
+        went_on
+    }
+
+    async fn add_renewals(&self, tail: &mut Tail) -> Result<(), StoreError> {
+        let (said, head) = self.begin_to_say(true).await?;
+        tail.goes_on(&head)?;
+        tail.said = said;
+        Ok(())
+    }
+
+    /// Tells all that has run out by now, as far as that can be done in time. While
+    /// nobody watches it is only noted that it was told, so those who begin need
+    /// not read it.
+    async fn catch_up(&self) -> Result<(), StoreError> {
         let end = Instant::now() + self.timeout;
-        tail.look_at = Instant::now();
-        while self.tell_expired(tail).await? == MOST_TOLD && Instant::now() < end {
-            tail.look_at = Instant::now();
-        }
+        while self.tell_expired().await?.count == MOST_TOLD && Instant::now() < end {}
         Ok(())
-    }
-
-    async fn say_watched(&self, renewals: bool) -> Result<(), StoreError> {
-        let query =
-            sqlx::query(SAY).bind(WATCHED_FOR).bind(renewals).bind(WATCHED_FOR - SAID_EVERY);
-        self.run(query).await?;
-        Ok(())
-    }
-
-    /// Waits for the statements that may not know that somebody watches.
-    async fn outwait_older(&self) -> Result<(), StoreError> {
-        let end = Instant::now() + self.timeout + limits::MOMENT;
-        let mut older: Option<Vec<String>> = None;
-        loop {
-            let rows = self.run(sqlx::query(OLDER).bind(&older)).await?;
-            let left: Vec<String> =
-                rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-            if left.is_empty() {
-                return Ok(());
-            }
-            if Instant::now() >= end {
-                tracing::warn!(
-                    transactions = left.len(),
-                    "somebody keeps a transaction open that has looked at fencing_epoch; if it \
-                     changes locks, those who watch are not told"
-                );
-                return Ok(());
-            }
-            older = Some(left);
-            tokio::time::sleep(OLDER_EVERY).await;
-        }
     }
 
     pub(super) async fn read_changes(&self, renewals: bool) -> Result<Changes, StoreError> {
         let mut tail = self.tail.lock().await;
         let changes = match &mut *tail {
             Some(tail) => {
-                // To have more than before is to begin anew.
-                tail.renewals &= renewals;
+                // To have more than before takes more than to ask for it.
+                tail.said.renewals &= renewals;
                 self.read_on(tail).await
             }
             None => Err(StoreError::ChangesLost),
@@ -203,57 +194,57 @@ impl PostgresStore {
     }
 
     async fn read_on(&self, tail: &mut Tail) -> Result<Changes, StoreError> {
-        if Instant::now() >= tail.say_at {
-            self.say_watched(tail.renewals).await?;
-            tail.say_at = Instant::now() + SAID_EVERY;
-        }
+        self.say_again(&mut tail.said).await?;
         if Instant::now() >= tail.look_at {
-            self.tell_expired(tail).await?;
+            let Told { all_before, pause, .. } = self.tell_expired().await?;
+            tail.expired_before = all_before.unwrap_or(tail.expired_before);
+            tail.look_at = Instant::now() + pause;
         }
         self.forget_old(tail).await?;
         let (upto, after) = tail.part.clone().unzip();
         let query = sqlx::query(AssertSqlSafe(CHANGES.as_str()))
-            .bind(&tail.snapshot)
+            .bind(&tail.read.snapshot)
             .bind(after.unwrap_or(0))
-            .bind(&upto)
+            .bind(upto.as_ref().map(|look| look.snapshot.as_str()))
             .bind(MOST_READ);
-        let rows = self.run_for(For::Watching, query).await?;
+        let rows = match self.run_for(For::Watching, query).await {
+            Err(error) if error.met_a_locked_row() => {
+                tail.goes_on(&self.head().await?)?;
+                let expired_before = tail.expired_before;
+                return Ok(Changes { list: Vec::new(), more: true, expired_before });
+            }
+            rows => rows?,
+        };
         let head = rows.first().map(Head::of).transpose()?.ok_or(StoreError::ChangesLost)?;
-        if head.now >= tail.until {
-            return Err(StoreError::ChangesLost);
-        }
+        tail.goes_on(&head)?;
         let (mut list, mut last, mut count) = (Vec::new(), None, 0);
         for row in &rows {
             let Some(id) = row.try_get::<Option<i64>, _>(change_at::ID)? else { break };
             (last, count) = (Some(id), count + 1);
             list.extend(change(row)?);
         }
-        tail.until = head.until(tail.renewals);
         let more = count == MOST_READ;
+        let upto = upto.unwrap_or_else(|| head.look());
         if let (true, Some(last)) = (more, last) {
-            tail.part = Some((upto.unwrap_or(head.snapshot), last));
+            tail.part = Some((upto, last));
         } else {
-            tail.snapshot = upto.unwrap_or(head.snapshot);
+            tail.read = upto;
             tail.part = None;
         }
         Ok(Changes { list, more, expired_before: tail.expired_before })
     }
 
-    /// Looks for leases that have run out: of how many it was told.
-    async fn tell_expired(&self, tail: &mut Tail) -> Result<i64, StoreError> {
+    /// Looks for leases that have run out, unless somebody has locked the table.
+    async fn tell_expired(&self) -> Result<Told, StoreError> {
         let started = Instant::now();
         let query = sqlx::query(AssertSqlSafe(TELL_EXPIRED.as_str())).bind(MOST_TOLD);
-        let rows = self.run_for(For::Watching, query).await?;
-        let told = count(&rows)?;
-        let mut pause = started.elapsed();
-        if told < MOST_TOLD {
-            pause = LOOK_EVERY.max(pause * LOOK_SHARE);
-            if let Some(row) = rows.first() {
-                tail.expired_before = rows::timestamp(row, 1)?;
-            }
+        let rows = unless_locked(self.run_for(For::Watching, query).await)?;
+        let (count, took) = (count(&rows)?, started.elapsed());
+        if count == MOST_TOLD {
+            return Ok(Told { count, all_before: None, pause: took });
         }
-        tail.look_at = Instant::now() + pause;
-        Ok(told)
+        let all_before = rows.first().map(|row| rows::timestamp(row, 1)).transpose()?;
+        Ok(Told { count, all_before, pause: LOOK_EVERY.max(took * LOOK_SHARE) })
     }
 
     /// Deletes what all have read, when it is time.
@@ -263,14 +254,14 @@ impl PostgresStore {
             return Ok(());
         }
         if now - tail.young.1 >= KEPT_FOR {
-            let now_young = (tail.snapshot.clone(), now);
+            let now_young = (tail.read.snapshot.clone(), now);
             tail.old = Some(std::mem::replace(&mut tail.young, now_young).0);
         }
         let mut deleted = 0;
         if let Some(old) = &tail.old {
             let sql = forget_sql(SEEN);
             let query = sqlx::query(AssertSqlSafe(sql)).bind(MOST_DELETED).bind(old);
-            deleted = count(&self.run_for(For::Watching, query).await?)?;
+            deleted = count(&unless_locked(self.run_for(For::Watching, query).await)?)?;
         }
         if deleted < MOST_DELETED {
             tail.forget_at = Instant::now() + FORGET_EVERY;
@@ -329,47 +320,52 @@ impl Twice {
 // === impl Tail ===
 
 impl Tail {
-    fn new(head: Head, renewals: bool) -> Self {
+    fn new(head: Head, said: Said) -> Self {
         let now = Instant::now();
-        let until = head.until(renewals);
         Self {
+            epoch: head.epoch,
             young: (head.snapshot.clone(), now),
-            snapshot: head.snapshot,
+            read: head.look(),
             part: None,
-            renewals,
-            until,
-            expired_before: head.now,
-            say_at: now + SAID_EVERY,
+            said,
+            expired_before: Timestamp::default(),
             look_at: now,
             forget_at: now + FORGET_EVERY,
             old: None,
         }
+    }
+
+    /// Up to this head, all that has happened was written down, and is there still
+    /// if it was not read.
+    ///
+    /// # Errors
+    /// When that may not be so.
+    fn goes_on(&mut self, head: &Head) -> Result<(), StoreError> {
+        // Others delete what their snapshots of a while ago have seen.
+        let is_late = head.now >= self.read.now.plus(Span::from(WATCHED_FOR));
+        if is_late || head.epoch != self.epoch {
+            return Err(StoreError::ChangesLost);
+        }
+        self.said.goes_on(head)
     }
 }
 
 // === impl Head ===
 
 impl Head {
-    fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            snapshot: row.try_get(0)?,
-            now: rows::timestamp(row, 1)?,
-            watched_until: rows::timestamp(row, 2)?,
-            renewals_until: rows::timestamp(row, 3)?,
-        })
-    }
-
-    fn until(&self, renewals: bool) -> Timestamp {
-        if renewals { self.watched_until.min(self.renewals_until) } else { self.watched_until }
+    fn look(&self) -> Look {
+        Look { snapshot: self.snapshot.clone(), now: self.now }
     }
 }
 
 /// Where what a row says of a change stands.
 mod change_at {
-    pub(super) const ID: usize = 4;
-    pub(super) const TRANSACTION: usize = 5;
-    pub(super) const KIND: usize = 6;
-    pub(super) const LOCK: usize = 7;
+    use super::Head;
+
+    pub(super) const ID: usize = Head::WIDTH;
+    pub(super) const TRANSACTION: usize = ID + 1;
+    pub(super) const KIND: usize = ID + 2;
+    pub(super) const LOCK: usize = ID + 3;
 }
 
 /// Where what a row says of a page stands.
@@ -389,4 +385,12 @@ fn change(row: &PgRow) -> Result<Option<LockEvent>, sqlx::Error> {
 
 fn count(rows: &[PgRow]) -> Result<i64, sqlx::Error> {
     rows.first().map_or(Ok(0), |row| row.try_get(0))
+}
+
+/// What a statement has found; nothing where somebody has locked the table.
+fn unless_locked(found: Result<Vec<PgRow>, StoreError>) -> Result<Vec<PgRow>, StoreError> {
+    match found {
+        Err(error) if error.met_a_locked_row() => Ok(Vec::new()),
+        found => found,
+    }
 }

@@ -55,26 +55,29 @@ impl Outbox {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Somebody watches from now on, or still.
+    /// Somebody watches from now on. Nobody listens to what was before.
     pub(super) fn watch(&self, renewals: bool) {
-        let mut state = self.state();
         let now = Instant::now();
-        match &mut state.watch {
-            Some(watch) if watch.asked.elapsed() < SILENCE => {
-                watch.renewals |= renewals;
-                watch.asked = now;
-            }
-            watch => {
-                *watch = Some(Watch {
-                    renewals,
-                    asked: now,
-                    events: Vec::new(),
-                    weight: 0,
-                    expired_before: Timestamp::default(),
-                    look_at: now,
-                });
-            }
-        }
+        self.state().watch = Some(Watch {
+            renewals,
+            asked: now,
+            events: Vec::new(),
+            weight: 0,
+            expired_before: Timestamp::default(),
+            look_at: now,
+        });
+    }
+
+    /// Who watches does so with the renewals.
+    ///
+    /// # Errors
+    /// When something may be missing.
+    pub(super) fn add_renewals(&self) -> Result<(), StoreError> {
+        let mut state = self.state();
+        let watch = state.watch.as_mut().ok_or(StoreError::ChangesLost)?;
+        watch.renewals = true;
+        watch.asked = Instant::now();
+        Ok(())
     }
 
     /// A transaction begins: where what happens in it is noted; none while nobody
@@ -162,5 +165,30 @@ impl Happened {
     /// Whether renewals are noted.
     pub(super) fn renewals(&self) -> bool {
         self.renewals
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_lost<T>(told: Result<T, StoreError>) -> bool {
+        matches!(told, Err(StoreError::ChangesLost))
+    }
+
+    #[test]
+    fn to_go_on_with_the_renewals_does_not_hide_what_was_lost() {
+        let outbox = Outbox::default();
+        assert!(is_lost(outbox.add_renewals()), "nobody watches");
+        outbox.watch(false);
+        // A transaction that begins after a long silence is not kept.
+        outbox.state().watch.as_mut().unwrap().asked =
+            Instant::now().checked_sub(SILENCE).expect("the machine has run for a while");
+        assert!(outbox.begin().is_none());
+        assert!(is_lost(outbox.add_renewals()));
+        assert!(is_lost(outbox.take(true)));
+        outbox.watch(false);
+        outbox.add_renewals().unwrap();
+        assert!(outbox.begin().unwrap().renewals());
     }
 }

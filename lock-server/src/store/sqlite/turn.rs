@@ -162,3 +162,39 @@ impl<'a> Turn<'a> {
         self.wakes.push(Wake::Settled { resource, owner });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::migrations;
+
+    fn limits() -> WaitLimits {
+        WaitLimits { most_for_one: 1, grace: Duration::from_secs(10) }
+    }
+
+    /// It may be on disk or not, so who watches must begin anew.
+    #[test]
+    fn when_a_commit_fails_those_who_watch_have_missed_something() {
+        let mut writer = Connection::open_in_memory().unwrap();
+        for migration in migrations::sqlite().iter() {
+            writer.execute_batch(migration.sql.as_str()).unwrap();
+        }
+        writer
+            .execute_batch(
+                "PRAGMA foreign_keys = ON;
+                 CREATE TABLE parent (id INTEGER PRIMARY KEY);
+                 CREATE TABLE child (of INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED);",
+            )
+            .unwrap();
+        let here = Here::new(limits());
+        here.outbox.watch(false);
+        let insert = |sql: &'static str| {
+            move |turn: &mut Turn<'_>| turn.transaction.execute(sql, ()).map(drop)
+        };
+        take_turn(&mut writer, &here, insert("INSERT INTO parent VALUES (1)")).unwrap();
+        assert!(here.outbox.take(false).is_ok());
+        // What it refers to is looked for by the commit.
+        take_turn(&mut writer, &here, insert("INSERT INTO child VALUES (2)")).unwrap_err();
+        assert!(matches!(here.outbox.take(false), Err(StoreError::ChangesLost)));
+    }
+}

@@ -49,11 +49,20 @@ const IS_TOLD: &str = "
 
 impl SqliteStore {
     pub(super) async fn begin_to_watch(&self, renewals: bool) -> Result<(), StoreError> {
-        self.here.outbox.watch(renewals);
-        // Behind the transaction that may be under way, and did not know of it.
-        self.writer.run(|_| Ok(())).await?;
+        // What ran out before is nothing for who begins, and may be much.
         while self.tell_expired().await? == MOST_TOLD {}
-        Ok(())
+        self.here.outbox.watch(renewals);
+        self.outwait_older().await
+    }
+
+    pub(super) async fn go_on_with_renewals(&self) -> Result<(), StoreError> {
+        self.here.outbox.add_renewals()?;
+        self.outwait_older().await
+    }
+
+    /// Waits for the transaction that may be under way, and did not know of it.
+    async fn outwait_older(&self) -> Result<(), StoreError> {
+        self.writer.run(|_| Ok(())).await
     }
 
     pub(super) async fn read_changes(&self, renewals: bool) -> Result<Changes, StoreError> {

@@ -10,8 +10,8 @@ use tonic::Code;
 
 use super::{
     super::support::{
-        DEADLINE, Locks, acquire, assert_serves, client, failure, on_each_store, release, resource,
-        take, wrong,
+        DEADLINE, Locks, Tables, acquire, assert_serves, client, failure, on_each_store, release,
+        resource, take, wrong,
     },
     kit::{Watch, everything, one, said},
 };
@@ -106,6 +106,33 @@ async fn silence_is_not_death() {
         assert_eq!(watch.said().await, said(Kind::Acquired, &lock), "{engine}");
     })
     .await;
+}
+
+/// What had run out long before is nothing for who begins to watch.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_stale_locks_do_not_end_the_first_watch() {
+    const MANY: usize = 60_000;
+    for tables in Tables::on_each_store().await {
+        let server = TestServer::start(&["--database-url", &tables.url()]).await;
+        let locks = client(&server.url());
+        let sqlite = format!(
+            "INSERT INTO locks (resource_type, resource_id, owner_id, fencing_token, acquired_at,
+                 renewed_at, expires_at, ttl, not_free_before)
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {MANY})
+             SELECT 'plan', 'r' || i, 'alice', i, 1, 1, unixepoch() * 1000000 - 5000000, 60000000, 1
+             FROM n"
+        );
+        let postgres = format!(
+            "INSERT INTO locks (resource_type, resource_id, owner_id, fencing_token, acquired_at,
+                 renewed_at, expires_at, ttl)
+             SELECT 'plan', 'r' || i, 'alice', i, now(), now(), now() - interval '5 s', '1 min'
+             FROM generate_series(1, {MANY}) i"
+        );
+        tables.run(&sqlite, &postgres).await;
+        let mut watch = Watch::of_nothing(&locks, everything()).await;
+        let lock = take(&locks, "plan/42", "alice").await;
+        assert_eq!(watch.said().await, said(Kind::Acquired, &lock), "{}", tables.engine());
+    }
 }
 
 /// Pairs of a lock with as much in it as may be.

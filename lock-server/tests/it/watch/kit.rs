@@ -56,7 +56,7 @@ impl Watch {
         watch
     }
 
-    /// Reads the snapshot to its end.
+    /// Reads the snapshot to its end, however long it takes to begin.
     pub(super) async fn snapshot(&mut self) -> Vec<wire::Lock> {
         let mut locks = Vec::new();
         loop {
@@ -67,6 +67,7 @@ impl Watch {
                     assert_eq!(event.lock, None);
                     return locks;
                 }
+                Kind::Progress if locks.is_empty() => {}
                 other => panic!("{other:?} in the snapshot: {event:?}"),
             }
         }

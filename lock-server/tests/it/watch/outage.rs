@@ -70,6 +70,49 @@ async fn one_that_looks_like_ours_is_waited_for_no_longer_than_ours_may_take() {
     assert_eq!(watch.said().await, said(Kind::Acquired, &lock));
 }
 
+/// That takes longer than it is said at a time that somebody watches.
+#[tokio::test]
+async fn a_watch_that_takes_long_to_begin_is_heard_of_and_begins() {
+    let database = postgres::database().await;
+    let url = database.url();
+    let server = TestServer::start(&["--database-url", url, "--store-timeout", "20s"]).await;
+    let locks = client(&server.url());
+    let _other = forgotten(url, "SELECT 1 FROM fencing_epoch").await;
+    let began = Instant::now();
+    let mut watch = Watch::open(&locks, everything()).await;
+    assert_eq!(watch.any().await.unwrap().kind(), Kind::Progress);
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert_eq!(watch.snapshot().await, []);
+    assert!(began.elapsed() > Duration::from_secs(20), "{:?}", began.elapsed());
+    let lock = take(&locks, "plan/42", "alice").await;
+    assert_eq!(watch.said().await, said(Kind::Acquired, &lock));
+}
+
+/// Another one begins with the renewals, and that takes too long.
+#[tokio::test]
+async fn a_watch_ends_when_another_one_takes_too_long_to_begin() {
+    let database = postgres::database().await;
+    let url = database.url();
+    let server = TestServer::start(&["--database-url", url, "--store-timeout", "20s"]).await;
+    let locks = client(&server.url());
+    let mut watch = Watch::of_nothing(&locks, everything()).await;
+    let other = forgotten(url, "SELECT 1 FROM fencing_epoch").await;
+    let mut late = Watch::open(&locks, everything_with_renewals()).await;
+    eventually("it is said that renewals are watched", DEADLINE, async || {
+        let said = "SELECT count(*) FROM fencing_epoch WHERE renewals_until > clock_timestamp()";
+        (number(url, said).await == 1).then_some(())
+    })
+    .await;
+    let lock = take(&locks, "plan/42", "alice").await;
+    // It cannot be told in time, and does not go on without it.
+    let end = tokio::time::timeout(DEADLINE, watch.end()).await.expect("the end in time");
+    failure(&end, Code::Unavailable, "STORE_UNAVAILABLE");
+    failure(&late.end().await, Code::Unavailable, "STORE_UNAVAILABLE");
+    drop(other);
+    let (_watch, snapshot) = Watch::begin(&locks, everything_with_renewals()).await;
+    assert_eq!(snapshot[0].fencing_token, lock.fencing_token);
+}
+
 /// A statement that has begun before anybody watched, and does not know of it.
 #[tokio::test]
 async fn a_statement_from_before_the_watch_is_waited_for() {

@@ -5,14 +5,15 @@ use std::{cell::RefCell, collections::HashMap, slice::from_ref, time::Duration};
 use lock_server::{
     domain::{
         Acquire, Command, EventFilter, EventKind, FencingToken, Forced, HandOn, Leave, Lock,
-        Outcome, OwnerId, Resource, Span, StaleFilter, There, Wait, circles,
+        LockEventKind, Outcome, OwnerId, Resource, Span, StaleFilter, There, Wait, circles,
     },
     store::{Freed, LOOK_AHEAD, Wake},
 };
 use tokio::sync::mpsc;
 
+use super::watch::told;
 use crate::kit::{
-    Kit, MINUTE, acquire, beside, metadata, options, owner, release, renew, resource,
+    Kit, MINUTE, acquire, beside, metadata, options, owner, release, renew, resource, token,
 };
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -513,7 +514,8 @@ pub(crate) async fn who_leaves_is_not_granted(kit: Kit) {
 /// is not.
 pub(crate) async fn an_untaken_grant_is_passed_on(kit: Kit) {
     let plan = resource("42");
-    let (mut line, _) = Line::of(kit, &plan, "me", &["a", "b", "c"]).await;
+    let (mut line, lock) = Line::of(kit, &plan, "me", &["a", "b", "c"]).await;
+    line.kit.store.watch(false).await.unwrap();
     line.kit.apply(release(&plan, "me", None)).await;
     let to_a = line.granted(&plan, "a").await;
     for (by, token) in [("b", to_a.token), ("a", beside(to_a.token))] {
@@ -554,6 +556,18 @@ pub(crate) async fn an_untaken_grant_is_passed_on(kit: Kit) {
     let to_d = line.granted(&plan, "d").await;
     line.kit.apply(leave(&plan, "d", Some(to_d.token))).await;
     assert_eq!(line.kit.get(&plan).await, None);
+    let granted = [lock.token, to_a.token, to_b.token, to_c.token, to_d.token];
+    assert_each_ends(&told(&line.kit, false).await, &granted);
+}
+
+/// Panics unless watchers were told that each hold ended before the next one began.
+fn assert_each_ends(told: &[(LockEventKind, String, u64)], holds: &[FencingToken]) {
+    let told: Vec<_> = told.iter().map(|(kind, _, token)| (*kind, *token)).collect();
+    let of_each = holds.iter().flat_map(|token| {
+        [LockEventKind::Acquired, LockEventKind::Released].map(|kind| (kind, token.get()))
+    });
+    // That the first one was granted was not watched.
+    assert_eq!(told, of_each.skip(1).collect::<Vec<_>>());
 }
 
 pub(crate) async fn releasing_all_of_an_owner_ends_its_waits(kit: Kit) {
@@ -676,9 +690,10 @@ pub(crate) async fn a_place_is_kept_while_its_server_may_come_back(kit: Kit) {
 
 pub(crate) async fn what_is_granted_where_nobody_is_is_passed_on(kit: Kit) {
     let (plan, kept) = (resource("42"), resource("43"));
-    let (mut line, _) = Line::of(kit, &plan, "me", &["a", "b"]).await;
+    let (mut line, lock) = Line::of(kit, &plan, "me", &["a", "b"]).await;
     line.kit.grant(&kept, "me", MINUTE).await;
     line.waits(&kept, "c").await;
+    line.kit.store.watch(false).await.unwrap();
     assert_eq!(line.kit.store.drop_gone_waiters(10).await.unwrap(), 0);
     for by in ["a", "c"] {
         line.move_place(by, 60).await;
@@ -692,7 +707,12 @@ pub(crate) async fn what_is_granted_where_nobody_is_is_passed_on(kit: Kit) {
     assert_eq!(line.kit.store.drop_gone_waiters(1).await.unwrap(), 1);
     assert_eq!(line.kit.store.drop_gone_waiters(10).await.unwrap(), 1);
     assert_eq!(line.kit.store.drop_gone_waiters(10).await.unwrap(), 0);
-    line.granted(&plan, "b").await;
+    let to_b = line.granted(&plan, "b").await;
+    let mut told = told(&line.kit, false).await;
+    told.retain(|(_, id, _)| id == plan.id());
+    let to_a = token(told[1].2);
+    told.push((LockEventKind::Released, plan.id().to_owned(), to_b.token.get()));
+    assert_each_ends(&told, &[lock.token, to_a, to_b.token]);
     assert_eq!(line.stands(&kept).await, Some(("c".into(), 0)));
     assert_eq!(line.rows("lock_waiters").await, 0);
     assert_eq!(line.rows("lock_servers").await, 1, "this one's");

@@ -9,7 +9,7 @@ use crate::kit::{Kit, MINUTE, acquire, release, renew, resource};
 const ALL: WatchFilter = WatchFilter::Many { kind: None, id_prefix: IdPrefix::ALL };
 
 /// What has happened since it was asked last: of what, and to which hold.
-async fn told(kit: &Kit, renewals: bool) -> Vec<(LockEventKind, String, u64)> {
+pub(super) async fn told(kit: &Kit, renewals: bool) -> Vec<(LockEventKind, String, u64)> {
     let mut told = Vec::new();
     loop {
         let changes = kit.store.changes(renewals).await.unwrap();
@@ -50,12 +50,20 @@ pub(crate) async fn what_happens_is_told_once(kit: Kit) {
     );
     assert_eq!(told(&kit, false).await, []);
     // With the renewals from now on, and then without them again.
-    kit.store.watch(true).await.unwrap();
+    kit.apply(release(&one, "you", None)).await;
+    kit.store.watch_renewals().await.unwrap();
     kit.apply(renew(&other, "me", second.token, None)).await;
     assert_eq!(
         told(&kit, true).await,
-        [(LockEventKind::Renewed, "2".to_owned(), second.token.get())]
+        [
+            (LockEventKind::Released, "1".to_owned(), again),
+            (LockEventKind::Renewed, "2".to_owned(), second.token.get()),
+        ]
     );
+    assert_eq!(told(&kit, false).await, []);
+    // Who begins anew is told nothing of what was before.
+    kit.apply(release(&other, "me", None)).await;
+    kit.store.watch(false).await.unwrap();
     assert_eq!(told(&kit, false).await, []);
 }
 
@@ -113,6 +121,30 @@ pub(crate) async fn what_a_batch_does_is_told(kit: Kit) {
     let told_now = told(&kit, true).await;
     assert!(told_now.iter().all(|(kind, ..)| *kind == LockEventKind::Released), "{told_now:?}");
     assert_eq!(told_now.len(), MANY + 1);
+}
+
+/// Nobody has looked for it yet: who releases it says so, alone and in a statement
+/// with grants.
+pub(crate) async fn a_release_tells_that_the_lease_had_run_out(kit: Kit) {
+    let ids: Vec<Resource> = (0..4).map(|id| resource(&format!("r{id}"))).collect();
+    kit.store.watch(false).await.unwrap();
+    let mut tokens = Vec::new();
+    for id in &ids {
+        tokens.push(kit.grant(id, "me", MINUTE).await.token.get());
+        kit.age(id, 5).await;
+    }
+    let (alone, with_grants) = ids.split_first().unwrap();
+    kit.apply(release(alone, "me", None)).await;
+    let mut mixed: Vec<_> = with_grants.iter().map(|id| release(id, "me", None)).collect();
+    mixed.push(acquire(&resource("beside"), "me", MINUTE));
+    kit.store.apply_now(&mixed).await.unwrap();
+    let told_now = told(&kit, false).await;
+    for (id, token) in ids.iter().zip(tokens) {
+        let of_it = told_now.iter().filter(|(_, other, _)| other == id.id());
+        let of_it: Vec<_> = of_it.map(|(kind, _, token)| (*kind, *token)).collect();
+        let kinds = [LockEventKind::Acquired, LockEventKind::Expired, LockEventKind::Released];
+        assert_eq!(of_it, kinds.map(|kind| (kind, token)), "{id}");
+    }
 }
 
 pub(crate) async fn what_has_run_out_is_told_once(kit: Kit) {

@@ -27,14 +27,18 @@ pub(super) const OLDER: &str = "
       AND k.pid <> pg_backend_pid()
       AND ($1::text[] IS NULL OR k.virtualtransaction = ANY ($1))";
 
-/// The snapshot, the clock, and until when it is said that somebody watches.
+/// The snapshot, the clock, until when it is said that somebody watches, and the
+/// epoch.
 pub(super) const HEAD: &str =
     "SELECT pg_current_snapshot()::text AS snapshot, clock_timestamp() AS now,
-           e.watched_until, e.renewals_until
+           e.watched_until, e.renewals_until, e.epoch
     FROM fencing_epoch e";
 
 /// What a snapshot has not seen, in parts: behind a change, of what another
 /// snapshot has seen. The head stands in each row, and in one if there is nothing.
+///
+/// What is there and of a transaction that there was not yet is of another
+/// cluster's, from which the table was restored.
 pub(super) static CHANGES: LazyLock<String> = LazyLock::new(|| {
     // A lease is told with what is left of it now.
     let now = "CASE WHEN c.kind IN ('ACQUIRED', 'RENEWED', 'TAKEN_OVER') THEN h.now
@@ -48,7 +52,7 @@ pub(super) static CHANGES: LazyLock<String> = LazyLock::new(|| {
         )
     };
     format!(
-        "SELECT h.snapshot, h.now, h.watched_until, h.renewals_until,
+        "SELECT h.snapshot, h.now, h.watched_until, h.renewals_until, h.epoch,
                 c.change_id, c.xid::text::int8, c.kind, {columns}, {now}
          FROM ({HEAD}) h
          LEFT JOIN (
@@ -57,7 +61,10 @@ pub(super) static CHANGES: LazyLock<String> = LazyLock::new(|| {
              LIMIT $4
          ) c ON true
          ORDER BY c.change_id",
-        began_later = unseen("c.xid >= pg_snapshot_xmax($1::text::pg_snapshot)"),
+        began_later = unseen(
+            "c.xid >= pg_snapshot_xmax($1::text::pg_snapshot)
+           AND c.xid < pg_snapshot_xmax(pg_current_snapshot())"
+        ),
         under_way = unseen("c.xid = ANY (ARRAY(SELECT pg_snapshot_xip($1::text::pg_snapshot)))"),
     )
 });
