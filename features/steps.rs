@@ -6,6 +6,7 @@ mod keep_alive;
 mod lists;
 mod lock_state;
 mod locking;
+mod plans;
 mod refusals;
 mod requests;
 mod servers;

@@ -2,6 +2,7 @@
 //! last answer.
 
 mod callers;
+pub(crate) mod plans;
 mod servers;
 mod session;
 mod waiting;

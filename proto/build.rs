@@ -6,7 +6,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const CONTRACTS: [&str; 1] = ["lock/v1/lock.proto"];
+const CONTRACTS: [&str; 2] = ["lock/v1/lock.proto", "plan/v1/plan.proto"];
 
 /// What the contracts import and other crates have types for.
 const IMPORTS: [&str; 1] = ["google/rpc/status.proto"];

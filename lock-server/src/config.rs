@@ -6,12 +6,13 @@ mod network;
 mod store;
 mod waiting;
 
-use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
+pub use service_kit::settings::{LogConfig, ShutdownConfig};
 use service_kit::{
-    settings::{self, SettingsError, span},
-    telemetry::{LogFormat, TelemetryOptions},
+    settings::{self, PlainText, RangeError, SettingsError, listen},
+    telemetry::TelemetryOptions,
 };
 
 pub use self::{
@@ -56,7 +57,7 @@ pub struct Config {
         global = true,
         value_name = "IP:PORT",
         default_value = "127.0.0.1:50051",
-        value_parser = listen,
+        value_parser = listen::<50051>,
         env = "LOCK_SERVER_LISTEN"
     )]
     pub listen: SocketAddr,
@@ -104,62 +105,18 @@ pub enum Command {
     },
 }
 
-/// How the server stops.
-#[derive(Debug, Clone, Args)]
-pub struct ShutdownConfig {
-    /// How long requests under way may take to finish when the server stops.
-    #[arg(
-        long,
-        global = true,
-        value_name = "SPAN",
-        default_value = "20s",
-        value_parser = span,
-        env = "LOCK_SERVER_SHUTDOWN_GRACE"
-    )]
-    pub shutdown_grace: Duration,
-}
-
-/// What the server logs, on standard error.
-#[derive(Debug, Clone, Args)]
-pub struct LogConfig {
-    /// One line for people, or one JSON object a line.
-    #[arg(long, global = true, value_enum, default_value = "text", env = "LOCK_SERVER_LOG_FORMAT")]
-    pub log_format: LogFormat,
-
-    /// error, warn, info, debug, trace or off, or a list such as info,h2=debug.
-    /// debug shows every request.
-    #[arg(
-        long,
-        global = true,
-        value_name = "LEVEL",
-        default_value = "info",
-        value_parser = service_kit::telemetry::level,
-        env = "LOCK_SERVER_LOG_LEVEL"
-    )]
-    pub log_level: String,
-}
-
 /// Settings that contradict each other.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// Plain text on an address that others can reach.
-    #[error(
-        "--listen {0} can be reached from other machines, and this server has no encryption: \
-         listen on a loopback address such as 127.0.0.1:50051, or say --insecure if the network \
-         between is yours"
-    )]
-    PlainText(SocketAddr),
+    #[error(transparent)]
+    PlainText(#[from] PlainText),
     /// The time to live cannot be.
     #[error(transparent)]
     Ttl(#[from] crate::domain::TtlPolicyError),
     /// A setting is out of range.
-    #[error("--{flag} {problem}")]
-    Range {
-        /// Its name.
-        flag: &'static str,
-        /// What is wrong, and what would be right.
-        problem: String,
-    },
+    #[error(transparent)]
+    Range(#[from] RangeError),
 }
 
 impl Config {
@@ -179,9 +136,7 @@ impl Config {
     /// # Errors
     /// The first contradiction.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        if !self.listen.ip().is_loopback() && !self.insecure {
-            return Err(ConfigError::PlainText(self.listen));
-        }
+        settings::check_plain_text(self.listen, self.insecure)?;
         self.lease.ttl_policy()?;
         self.lease.validate()?;
         self.waiting.validate()?;
@@ -191,20 +146,14 @@ impl Config {
 
     /// How to log.
     pub fn telemetry(&self) -> TelemetryOptions {
-        TelemetryOptions { format: self.log.log_format, level: self.log.log_level.clone() }
+        self.log.telemetry()
     }
 }
 
 impl ConfigError {
     fn range(flag: &'static str, problem: impl Into<String>) -> Self {
-        Self::Range { flag, problem: problem.into() }
+        Self::Range(RangeError::new(flag, problem))
     }
-}
-
-fn listen(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| {
-        "not an IP address with a port; write one such as 127.0.0.1:50051 or [::1]:50051".to_owned()
-    })
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@
 
 mod admission;
 mod batcher;
-mod readiness;
 mod sweeper;
 mod waiting;
 mod watch;
@@ -23,7 +22,6 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::readiness::chain;
 use self::{
     admission::{Admission, Share},
     batcher::{Batcher, Job, Reply},
@@ -32,7 +30,6 @@ use self::{
 };
 pub use self::{
     batcher::{Answer, Answers, Done, Number, Numbered},
-    readiness::watch_readiness,
     sweeper::{Sweeper, SweeperOptions},
     waiting::Receipt,
     watch::{Watch, Watched},

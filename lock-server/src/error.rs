@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use service_kit::check::Violation;
+
 use crate::{
     domain::{Circle, FencingToken, ForcedBy, Lock, OwnerId, Resource, Timestamp},
     store::StoreError,
@@ -95,13 +97,4 @@ impl From<StoreError> for LockError {
     fn from(error: StoreError) -> Self {
         Self::StoreUnavailable(Arc::new(error))
     }
-}
-
-/// A field of a request that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Violation {
-    /// Its path, such as `leases[3].resource.id`.
-    pub field: String,
-    /// What is wrong with it and what would be right.
-    pub description: String,
 }

@@ -4,23 +4,25 @@ mod check;
 mod commands;
 mod convert;
 mod delivery;
-mod health;
 mod keep_alive;
 mod lock_service;
 mod observe;
-mod page_token;
 mod session;
 mod status;
 mod watch;
 
-use tonic::transport::server::{Router, Server};
-use tonic_health::pb::health_server::HealthServer;
+use service_kit::grpc::{DescriptorError, Health};
+use tonic::transport::server::Router;
 
-pub use self::{
-    health::{Health, LOCK_STORE_HEADER, SERVICE_NAME, VERSION_HEADER},
-    lock_service::LockApi,
-};
+pub use self::lock_service::LockApi;
 use crate::config::NetworkConfig;
+
+/// The service whose health is the readiness of the server.
+pub const SERVICE_NAME: &str = "lock.v1.LockService";
+/// A header of every `Check` response: the engine, `postgres` or `sqlite`.
+pub const LOCK_STORE_HEADER: &str = "lock-store";
+/// A header of every `Check` response: the server's version.
+pub const VERSION_HEADER: &str = "lock-server-version";
 
 /// Everything that a server answers to: the lock service, health, reflection
 /// in both versions.
@@ -31,24 +33,10 @@ pub fn router(
     api: LockApi,
     health: Health,
     network: &NetworkConfig,
-) -> Result<Router, tonic_reflection::server::Error> {
-    let most = network.max_message_size;
+) -> Result<Router, DescriptorError> {
+    let most = network.transport.max_message_size;
     let locks = proto::lock::v1::lock_service_server::LockServiceServer::new(api)
         .max_decoding_message_size(most);
-    let router = Server::builder()
-        .max_concurrent_streams(network.max_concurrent_streams)
-        .http2_keepalive_interval(Some(network.ping_interval))
-        .http2_keepalive_timeout(Some(network.ping_timeout))
-        .add_service(delivery::Delivery(locks))
-        .add_service(HealthServer::new(health))
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?);
-    Ok(router)
-}
-
-fn reflection<'b>() -> tonic_reflection::server::Builder<'b> {
-    tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+    let router = service_kit::grpc::router(&network.transport, health, proto::FILE_DESCRIPTOR_SET)?;
+    Ok(router.add_service(delivery::Delivery(locks)))
 }

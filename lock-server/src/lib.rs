@@ -23,5 +23,5 @@ pub mod store;
 pub mod testing;
 
 pub use config::Config;
-pub use error::{LockError, Violation};
+pub use error::LockError;
 pub use server::{Server, StartError, open_store};

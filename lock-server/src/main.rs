@@ -2,10 +2,12 @@
 
 use std::{env, process::ExitCode};
 
-use lock_server::{Config, Server, StartError, config::Command};
-use service_kit::{shutdown::Signals, telemetry};
-
-mod health_check;
+use lock_server::{Config, Server, StartError, config::Command, grpc::SERVICE_NAME};
+use service_kit::{
+    grpc::health_check,
+    shutdown::{Signals, run_until_signalled},
+    telemetry,
+};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -18,7 +20,9 @@ async fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     match config.command {
-        Some(Command::Health { live }) => health_check::run(config.listen, live).await,
+        Some(Command::Health { live }) => {
+            health_check::run(config.listen, SERVICE_NAME, live).await
+        }
         Some(Command::Migrate) => exit(migrate(config).await),
         None => exit(serve(config).await),
     }
@@ -26,36 +30,13 @@ async fn main() -> ExitCode {
 
 #[expect(clippy::print_stdout, reason = "whoever started the server reads its address there")]
 async fn serve(config: Config) -> Result<(), StartError> {
-    let mut signals = Signals::register().map_err(StartError::Signals)?;
-    let server = tokio::select! {
-        server = Server::start(config) => server?,
-        signal = signals.recv() => {
-            tracing::info!(signal, "stopped before it could serve");
-            return Ok(());
-        }
-    };
-    println!("lock-server listening on {}", server.address());
-    let mut again = std::pin::pin!(async {
-        let first = signals.recv().await;
-        (first, signals)
-    });
-    let (stop, stopped) = tokio::sync::oneshot::channel();
-    let mut run =
-        std::pin::pin!(server.run(async { stopped.await.unwrap_or("the signal handler is gone") }));
-    let mut signals = tokio::select! {
-        result = &mut run => return result,
-        (first, signals) = &mut again => {
-            let _ = stop.send(first);
-            signals
-        }
-    };
-    tokio::select! {
-        result = &mut run => result,
-        second = signals.recv() => {
-            tracing::warn!(signal = second, "a second signal: stopping at once");
-            Ok(())
-        }
-    }
+    let signals = Signals::register().map_err(StartError::Signals)?;
+    let starting = Box::pin(Server::start(config));
+    run_until_signalled(signals, starting, |server, stop| {
+        println!("lock-server listening on {}", server.address());
+        server.run(stop.asked())
+    })
+    .await
 }
 
 #[expect(clippy::print_stdout, reason = "what the command was for")]

@@ -2,17 +2,21 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use service_kit::shutdown::Background;
+use service_kit::{
+    grpc::{DescriptorError, Health, Readiness},
+    readiness,
+    shutdown::Background,
+    text::chain,
+};
 use tokio::{net::TcpListener, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
-use tonic_health::server::HealthReporter;
 
 use crate::{
     Config,
     config::ConfigError,
-    engine::{EngineBounds, LockEngine, Sweeper, chain, watch_readiness},
-    grpc::{self, Health, LockApi},
+    engine::{EngineBounds, LockEngine, Sweeper},
+    grpc::{self, LOCK_STORE_HEADER, LockApi, SERVICE_NAME, VERSION_HEADER},
     store::{self, OpenError, Store, StoreError},
 };
 
@@ -57,7 +61,7 @@ pub enum StartError {
     Serve(#[source] tonic::transport::Error),
     /// The built-in descriptors are broken.
     #[error("cannot describe the service")]
-    Describe(#[source] tonic_reflection::server::Error),
+    Describe(#[source] DescriptorError),
 }
 
 impl StartError {
@@ -113,9 +117,11 @@ impl Server {
         let Self { config, store, listener, .. } = self;
         let ttl = config.lease.ttl_policy().map_err(ConfigError::from)?;
         let stopping = CancellationToken::new();
-        let reporter = HealthReporter::new();
-        Health::report(&reporter, true).await;
-        let health = Health::new(&reporter, store.engine(), stopping.clone());
+        let readiness = Readiness::new(SERVICE_NAME).await;
+        readiness.report(true).await;
+        let headers =
+            [(LOCK_STORE_HEADER, store.engine()), (VERSION_HEADER, env!("CARGO_PKG_VERSION"))];
+        let health = Health::new(&readiness, headers, stopping.clone());
         let bounds = EngineBounds {
             max_queue: config.network.max_queue,
             max_wait: config.waiting.max_wait.into(),
@@ -126,7 +132,7 @@ impl Server {
         let engine = Arc::new(LockEngine::new(Arc::clone(&store), ttl, bounds, stopping.clone()));
         let api = LockApi::new(Arc::clone(&engine));
         let router = grpc::router(api, health, &config.network).map_err(StartError::Describe)?;
-        let background = start_background(&config, &store, &reporter, &stopping);
+        let background = start_background(&config, &store, &readiness, &stopping);
 
         // Small answers must not wait for a peer's delayed acknowledgement.
         let connections = TcpIncoming::from(listener).with_nodelay(Some(true));
@@ -146,7 +152,7 @@ impl Server {
             tracing::debug!(error = %chain(&error), "could not tell the other servers");
         }
         stopping.cancel();
-        Health::report(&reporter, false).await;
+        readiness.report(false).await;
         tokio::select! {
             result = &mut serving => result.map_err(StartError::Serve)?,
             () = last_answers(&engine) => {}
@@ -182,18 +188,23 @@ pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StartError> {
 fn start_background(
     config: &Config,
     store: &Arc<dyn Store>,
-    reporter: &HealthReporter,
+    readiness: &Readiness,
     stopping: &CancellationToken,
 ) -> Background {
     let background = Background::new();
     let sweeper = Sweeper::new(Arc::clone(store), config.lease.sweeper());
     background.spawn(sweeper.run(stopping.clone()));
-    let reporter = reporter.clone();
+    let readiness = readiness.clone();
     let report = move |ready| {
-        let reporter = reporter.clone();
-        async move { Health::report(&reporter, ready).await }
+        let readiness = readiness.clone();
+        async move { readiness.report(ready).await }
     };
-    background.spawn(watch_readiness(Arc::clone(store), stopping.clone(), report));
+    let store = Arc::clone(store);
+    let probe = move || {
+        let store = Arc::clone(&store);
+        async move { store.probe().await }
+    };
+    background.spawn(readiness::watch(probe, stopping.clone(), report));
     background
 }
 

@@ -25,12 +25,12 @@ mod waves;
 use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
+pub use service_kit::database::{DatabaseUrl, Migrate};
 use tokio::sync::mpsc;
 
 pub use self::{
     error::{OpenError, StoreError},
-    migrations::Migrate,
-    open::{DatabaseUrl, open},
+    open::open,
 };
 use crate::domain::{
     Command, EventFilter, EventPage, ForceRelease, Forced, ListFilter, Lock, LockEvent, LockPage,

@@ -1,12 +1,8 @@
 //! Servers inside a test: the production path, on a free port of loopback and
 //! a database of their own.
 
+use service_kit::{shutdown::Stop, testing::InProcess};
 use tempfile::TempDir;
-use tokio::{
-    runtime::{Builder, Runtime},
-    sync::oneshot,
-    task::JoinHandle,
-};
 
 use crate::{Config, Server, StartError};
 
@@ -14,10 +10,7 @@ use crate::{Config, Server, StartError};
 /// not block the server, and a server can be killed with all its connections.
 #[derive(Debug)]
 pub struct TestServer {
-    url: String,
-    runtime: Option<Runtime>,
-    stop: Option<oneshot::Sender<&'static str>>,
-    task: JoinHandle<Result<(), StartError>>,
+    server: InProcess<StartError>,
     _folder: TempDir,
 }
 
@@ -50,83 +43,32 @@ impl TestServer {
             args.extend(["--database-url", &database]);
         }
         let config = Config::parse_from_args(args).unwrap_or_else(|error| panic!("{error}"));
-        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        let runtime = runtime.expect("a runtime for the server");
-        let (started, stop, task) = launch(&runtime, config);
-        let url = match started.await.expect("the server did not panic") {
-            Ok(url) => url,
-            Err(error) => {
-                runtime.shutdown_background();
-                return Err(error);
-            }
-        };
-        Ok(Self { url, runtime: Some(runtime), stop: Some(stop), task, _folder: folder })
+        let start = Server::start(config);
+        let run = |server: Server, stop: Stop| server.run(stop.asked());
+        let server = InProcess::start(start, Server::address, run).await?;
+        Ok(Self { server, _folder: folder })
     }
 
     /// `http://127.0.0.1:PORT`
     pub fn url(&self) -> String {
-        self.url.clone()
+        self.server.url()
     }
 
     /// Asks it to stop, as SIGTERM does, without waiting.
     pub fn begin_stop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            // It may have stopped by itself; `stop` tells.
-            let _ = stop.send("the test says so");
-        }
+        self.server.begin_stop();
     }
 
     /// Stops it gracefully.
     ///
     /// # Panics
     /// When it did not run well.
-    pub async fn stop(mut self) {
-        self.begin_stop();
-        let result = (&mut self.task).await.expect("the server did not panic");
-        result.unwrap_or_else(|error| panic!("{}", error.report()));
+    pub async fn stop(self) {
+        self.server.stop().await.unwrap_or_else(|error| panic!("{}", error.report()));
     }
 
     /// Ends it with all its connections, in the middle of whatever it does.
     pub fn kill(self) {
         drop(self);
     }
-}
-
-impl Drop for TestServer {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
-type Started = oneshot::Receiver<Result<String, StartError>>;
-
-/// Starts a server on a runtime: where it is told how that went, where it is
-/// told to stop, and how it ended.
-fn launch(
-    runtime: &Runtime,
-    config: Config,
-) -> (Started, oneshot::Sender<&'static str>, JoinHandle<Result<(), StartError>>) {
-    let (tell, started) = oneshot::channel();
-    let (stop, stopped) = oneshot::channel();
-    let task = runtime.spawn(async move {
-        let server = match Server::start(config).await {
-            Ok(server) => server,
-            Err(error) => {
-                drop(tell.send(Err(error)));
-                return Ok(());
-            }
-        };
-        drop(tell.send(Ok(format!("http://{}", server.address()))));
-        let stopped = async {
-            match stopped.await {
-                Ok(why) => why,
-                // The handle was dropped, and the runtime with it.
-                Err(_dropped) => std::future::pending().await,
-            }
-        };
-        server.run(stopped).await
-    });
-    (started, stop, task)
 }

@@ -8,9 +8,14 @@
 //! An environment variable that is set but empty counts as not set: a manifest often has to set a
 //! variable it has nothing to say about.
 //!
+//! A global flag that names no variable gets the one that every flag of its program has:
+//! `LOCK_SERVER_LOG_LEVEL` of `--log-level`, where the program is `lock-server`. So programs can
+//! share the flags of [`LogConfig`] and others.
+//!
 //! Relations between flags (clap's `requires` and `conflicts_with`) see flags and environment, not
 //! the file. A program checks relations that must hold for all three after parsing.
 
+mod common;
 mod error;
 mod file;
 mod span;
@@ -21,6 +26,7 @@ use std::path::PathBuf;
 use clap::builder::Resettable;
 use clap::{Arg, ArgMatches, Command, Parser};
 
+pub use common::{LogConfig, PlainText, RangeError, ShutdownConfig, check_plain_text, listen};
 pub use error::SettingsError;
 pub use span::span;
 
@@ -31,7 +37,7 @@ const CONFIG: &str = "config";
 /// by `--config` below them.
 pub fn parse<T: Parser>(args: impl IntoIterator<Item = OsString>) -> Result<T, SettingsError> {
     let args: Vec<OsString> = args.into_iter().collect();
-    let mut command = ignoring_empty_variables(T::command());
+    let mut command = ignoring_empty_variables(with_variables(T::command()));
     if let Some(path) = config_file(&command, &args)? {
         command = file::apply(&path, command)?;
     }
@@ -76,6 +82,22 @@ fn relaxed(command: Command) -> Command {
         .arg_required_else_help(false)
         .mut_args(|arg| arg.required(false))
         .mut_subcommands(relaxed)
+}
+
+/// Gives each global flag that has no variable the program's own.
+fn with_variables(command: Command) -> Command {
+    let program = variable(command.get_name());
+    command.mut_args(|arg| match arg.get_long() {
+        Some(flag) if arg.is_global_set() && arg.get_env().is_none() => {
+            let variable = format!("{program}_{}", variable(flag));
+            arg.env(variable)
+        }
+        _ => arg,
+    })
+}
+
+fn variable(name: &str) -> String {
+    name.replace('-', "_").to_ascii_uppercase()
 }
 
 fn ignoring_empty_variables(command: Command) -> Command {

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -35,6 +36,64 @@ impl Signals {
             Some(()) = self.interrupt.recv() => "SIGINT",
             // The streams end with the runtime's signal driver: no signal can come any more.
             else => std::future::pending().await,
+        }
+    }
+}
+
+/// Where a server learns that it is to stop, and why.
+#[derive(Debug)]
+pub struct Stop(oneshot::Receiver<&'static str>);
+
+impl Stop {
+    /// The word, and where it arrives.
+    pub fn new() -> (oneshot::Sender<&'static str>, Self) {
+        let (word, stop) = oneshot::channel();
+        (word, Self(stop))
+    }
+
+    /// Waits until somebody says why to stop. Who could have said it and is gone says nothing.
+    pub async fn asked(self) -> &'static str {
+        match self.0.await {
+            Ok(why) => why,
+            Err(_gone) => std::future::pending().await,
+        }
+    }
+}
+
+/// Starts a server and runs it until it ends by itself or a signal asks it to stop: the first
+/// gracefully, one more at once.
+///
+/// # Errors
+///
+/// What the server ends with.
+pub async fn run_until_signalled<S, E, R>(
+    mut signals: Signals,
+    start: impl Future<Output = Result<S, E>>,
+    run: impl FnOnce(S, Stop) -> R,
+) -> Result<(), E>
+where
+    R: Future<Output = Result<(), E>>,
+{
+    let server = tokio::select! {
+        server = start => server?,
+        signal = signals.recv() => {
+            tracing::info!(signal, "stopped before it could serve");
+            return Ok(());
+        }
+    };
+    let (word, stop) = Stop::new();
+    let mut running = Box::pin(run(server, stop));
+    let first = tokio::select! {
+        result = &mut running => return result,
+        first = signals.recv() => first,
+    };
+    // A server that has just ended by itself needs not be told.
+    let _ = word.send(first);
+    tokio::select! {
+        result = &mut running => result,
+        second = signals.recv() => {
+            tracing::warn!(signal = second, "a second signal: stopping at once");
+            Ok(())
         }
     }
 }

@@ -4,16 +4,20 @@
 //! starts is gone after the test process, however that ends.
 
 mod eventually;
+mod in_process;
 mod pgbouncer;
 mod port;
 pub mod postgres;
 mod process;
 mod proxy;
+mod terminal;
 
 pub use eventually::eventually;
+pub use in_process::InProcess;
 pub use nix::sys::signal::Signal;
 pub use pgbouncer::PgBouncer;
 pub use port::free_port;
 pub use postgres::{PostgresServer, TestDatabase};
 pub use process::Process;
 pub use proxy::TcpProxy;
+pub use terminal::Terminal;

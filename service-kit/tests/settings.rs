@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use clap::Parser;
-use service_kit::settings::{SettingsError, parse, span};
+use service_kit::settings::{SettingsError, ShutdownConfig, parse, span};
 use service_kit::telemetry::LogFormat;
 use tempfile::NamedTempFile;
 
@@ -32,6 +32,8 @@ struct Args {
     insecure: bool,
     #[arg(long, env = "KIT_CONFIG", global = true)]
     config: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    shutdown: ShutdownConfig,
     #[command(subcommand)]
     command: Option<Sub>,
 }
@@ -226,6 +228,22 @@ fn the_environment_is_above_the_file_and_below_flags() {
     assert!(told.contains("connections: 9"), "{told}");
     assert!(told.contains(r#"default_ttl: ["a=1s", "b=2s"]"#), "{told}");
     assert!(told.contains("postgres://file"), "{told}");
+}
+
+#[test]
+fn a_global_flag_without_a_variable_has_that_of_its_program() {
+    let url = ("KIT_DATABASE_URL", "postgres://env");
+    let (_, told) = child_with(&[url, ("SERVICE_KIT_SHUTDOWN_GRACE", "7s")]);
+    assert!(told.contains("shutdown_grace: 7s"), "{told}");
+    let (_, told) = child_with(&[
+        url,
+        ("SERVICE_KIT_SHUTDOWN_GRACE", "7s"),
+        ("KIT_ARGS", "--shutdown-grace 8s"),
+    ]);
+    assert!(told.contains("shutdown_grace: 8s"), "{told}");
+    let (output, told) = child_with(&[url, ("SERVICE_KIT_SHUTDOWN_GRACE", "7")]);
+    assert_eq!(output.status.code(), Some(64));
+    assert!(told.contains("The value comes from SERVICE_KIT_SHUTDOWN_GRACE."), "{told}");
 }
 
 #[test]

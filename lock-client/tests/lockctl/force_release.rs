@@ -4,7 +4,7 @@ use service_kit::testing::Signal;
 
 use super::{
     support::{DEADLINE, Lockctl, server},
-    terminal::Session,
+    terminal::start,
 };
 
 const WHY: &str = "hangs since noon, \"says\" ops; a reason that takes more than 64 characters";
@@ -110,7 +110,7 @@ async fn nothing_is_broken_unless_somebody_at_the_terminal_says_yes() {
     let file = dir.path().join("answer");
     let ask = format!("$LOCKCTL force-release plan/42 --token {token} --reason hangs");
     let script = format!("{ask}; echo ended $?; {ask} >{}; echo then $?", file.display());
-    let mut session = Session::start(&server.url(), &script);
+    let mut session = start(&server.url(), &script);
     session.shows("Break this lock? [y/N] ").await;
     assert!(session.screen().contains("owner     worker\\u{202e}7"), "{:?}", session.screen());
     session.types("n\n");

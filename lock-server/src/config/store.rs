@@ -107,9 +107,11 @@ impl StoreConfig {
     pub fn options(&self, waiting: &WaitConfig) -> Result<StoreOptions, ConfigError> {
         let url = match &self.database_url {
             Some(url) => url.clone(),
-            None => DatabaseUrl::embedded_default().map_err(|problem| {
-                ConfigError::range("database-url", format!("is missing: {problem}"))
-            })?,
+            None => {
+                DatabaseUrl::embedded_default("lock-server", "locks.db").map_err(|problem| {
+                    ConfigError::range("database-url", format!("is missing: {problem}"))
+                })?
+            }
         };
         Ok(StoreOptions {
             url,

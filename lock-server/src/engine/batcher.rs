@@ -51,13 +51,14 @@ use std::{
 };
 
 use futures::FutureExt as _;
+use service_kit::text::chain;
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot},
     task::JoinSet,
 };
 
 use self::lines::{Alone, Batch, Lines, Waiting};
-use super::{Share, readiness::chain, waiting::Grant};
+use super::{Share, waiting::Grant};
 use crate::{
     domain::{Command, Outcome},
     error::LockError,

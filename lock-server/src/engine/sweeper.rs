@@ -8,9 +8,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+use service_kit::text::chain;
 use tokio_util::sync::CancellationToken;
 
-use super::readiness::chain;
 use crate::{
     domain::{Actor, Purge, Span, StaleFilter},
     store::{Store, StoreError},

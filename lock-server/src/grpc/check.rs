@@ -4,23 +4,27 @@
 use std::{collections::HashMap, fmt::Display};
 
 use proto::lock::v1 as wire;
+use service_kit::{
+    check::Violations,
+    grpc::{self, PageTokens},
+};
 
 use crate::{
     domain::{
         FencingToken, IdPrefix, Metadata, OwnerId, Reason, Resource, ResourceType, Span, Timestamp,
         TtlLimits, Wait,
     },
-    error::{LockError, Violation},
+    error::LockError,
 };
 
-/// The most seconds in a `google.protobuf.Duration`: 10,000 years.
-const MOST_SECONDS: i64 = 315_576_000_000;
+/// Where lists go on.
+pub(super) const TOKENS: PageTokens = PageTokens::new("lock.v1/page/1");
 
 /// What is wrong with a request so far. A method that finds something wrong
 /// notes it and returns `None`.
 #[derive(Debug, Default)]
 pub(super) struct Check {
-    violations: Vec<Violation>,
+    found: Violations,
 }
 
 impl Check {
@@ -29,7 +33,7 @@ impl Check {
     /// # Errors
     /// When anything was wrong.
     pub(super) fn finish(self) -> Result<(), LockError> {
-        if self.violations.is_empty() { Ok(()) } else { Err(LockError::Invalid(self.violations)) }
+        self.found.finish().map_err(LockError::Invalid)
     }
 
     /// The value, once the check has ended well.
@@ -43,12 +47,11 @@ impl Check {
 
     /// Notes that a field is wrong.
     pub(super) fn wrong(&mut self, field: impl Into<String>, description: impl Into<String>) {
-        self.violations.push(Violation { field: field.into(), description: description.into() });
+        self.found.wrong(field, description);
     }
 
-    /// The field's name is written out only when something is wrong with it.
     fn noted<T>(&mut self, field: impl Display, checked: Result<T, String>) -> Option<T> {
-        checked.map_err(|description| self.wrong(field.to_string(), description)).ok()
+        self.found.noted(field, checked)
     }
 
     /// A resource that must be there.
@@ -155,39 +158,23 @@ impl Check {
 
     /// How many entries a page may have.
     pub(super) fn page_size(&mut self, size: i32) -> u32 {
-        const DEFAULT: u32 = 100;
-        const MOST: u32 = 1_000;
-        match u32::try_from(size) {
-            Ok(0) => DEFAULT,
-            Ok(size) => size.min(MOST),
-            Err(_) => {
-                self.wrong(
-                    "page_size",
-                    format!("is {size}; 0 (for {DEFAULT}) to {MOST} are right"),
-                );
-                DEFAULT
-            }
-        }
+        self.found.page_size(size)
+    }
+
+    /// Where a list goes on, from the field `page_token`.
+    pub(super) fn page_token<const PARTS: usize, C>(
+        &mut self,
+        filters: &[&str],
+        token: &str,
+        read: impl FnOnce([String; PARTS]) -> Option<C>,
+    ) -> Option<C> {
+        TOKENS.decode(&mut self.found, filters, token, read)
     }
 }
 
-/// A well-formed span that is not negative.
+/// A well-formed span that is not negative, cut to whole microseconds.
 fn span(span: &prost_types::Duration) -> Result<Span, String> {
-    const MOST_NANOS: i32 = 999_999_999;
-    let prost_types::Duration { seconds, nanos } = *span;
-    if !(-MOST_NANOS..=MOST_NANOS).contains(&nanos) {
-        return Err(format!("has {nanos} nanos; 0 to {MOST_NANOS} are right"));
-    }
-    if seconds.abs_diff(0) > MOST_SECONDS.unsigned_abs() {
-        return Err(format!("has {seconds} seconds; at most {MOST_SECONDS} are right"));
-    }
-    if (seconds > 0 && nanos < 0) || (seconds < 0 && nanos > 0) {
-        return Err(format!("mixes signs: {seconds} seconds and {nanos} nanos"));
-    }
-    if seconds < 0 || nanos < 0 {
-        return Err("is negative; a span of time is not".to_owned());
-    }
-    Ok(Span::from_micros(seconds * 1_000_000 + i64::from(nanos) / 1_000))
+    grpc::duration(span).map(Span::from)
 }
 
 /// A well-formed moment, rounded up to whole microseconds, which is what events
@@ -226,26 +213,13 @@ mod tests {
         assert!(at(253_402_300_800, 0).unwrap_err().contains("years"));
     }
 
-    fn duration(seconds: i64, nanos: i32) -> prost_types::Duration {
-        prost_types::Duration { seconds, nanos }
-    }
-
     #[test]
-    fn spans_are_well_formed_and_not_negative() {
-        assert_eq!(span(&duration(5, 1_999)), Ok(Span::from_micros(5_000_001)));
-        assert_eq!(span(&duration(0, 0)), Ok(Span::ZERO));
-        for (wrong, word) in [
-            (duration(-1, 0), "negative"),
-            (duration(0, -1), "negative"),
-            (duration(1, -1), "mixes signs"),
-            (duration(-1, 1), "mixes signs"),
-            (duration(1, 1_000_000_000), "nanos"),
-            (duration(i64::MAX, 0), "seconds"),
-            (duration(i64::MIN, 0), "seconds"),
-        ] {
-            let problem = span(&wrong).unwrap_err();
-            assert!(problem.contains(word), "{wrong:?}: {problem}");
-        }
+    fn spans_are_cut_to_what_the_databases_keep() {
+        let given = |seconds, nanos| span(&prost_types::Duration { seconds, nanos });
+        assert_eq!(given(5, 1_999), Ok(Span::from_micros(5_000_001)));
+        let longest = 315_576_000_000;
+        assert_eq!(given(longest, 0), Ok(Span::from_micros(longest * 1_000_000)));
+        assert!(given(-1, 0).unwrap_err().contains("negative"));
     }
 
     #[test]
@@ -272,14 +246,5 @@ mod tests {
                 "page_size",
             ]
         );
-    }
-
-    #[test]
-    fn page_sizes_have_a_default_and_a_limit() {
-        let mut check = Check::default();
-        assert_eq!(check.page_size(0), 100);
-        assert_eq!(check.page_size(7), 7);
-        assert_eq!(check.page_size(i32::MAX), 1_000);
-        assert!(check.finish().is_ok());
     }
 }

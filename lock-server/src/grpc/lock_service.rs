@@ -7,11 +7,10 @@ use proto::lock::v1::{self as wire, lock_service_server::LockService};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    check::Check,
+    check::{Check, TOKENS},
     commands, convert,
     keep_alive::{self, Responses},
     observe::{Subject, observe},
-    page_token,
     session::Session,
     watch::{self, Events},
 };
@@ -225,15 +224,14 @@ impl LockApi {
             filter.id_prefix.as_str(),
             filter.owner.as_ref().map_or("", OwnerId::as_str),
         ];
-        let after = page_token::decode(&mut check, &filters, &request.page_token, |[kind, id]| {
-            resource(&kind, &id)
-        });
+        let after =
+            check.page_token(&filters, &request.page_token, |[kind, id]| resource(&kind, &id));
         check.finish()?;
         let page = self.engine.list(&filter, after.as_ref(), size).await?;
         let next = page.next.as_ref();
         Ok(wire::ListLocksResponse {
             next_page_token: next.map_or_else(String::new, |resource| {
-                page_token::encode(&filters, &[resource.kind().as_str(), resource.id()])
+                TOKENS.encode(&filters, &[resource.kind().as_str(), resource.id()])
             }),
             locks: page.locks.into_iter().map(convert::lock).collect(),
         })
@@ -271,12 +269,12 @@ impl LockApi {
         let cursor = |[moment, id]: [String; 2]| {
             Some((moment.parse().map(Timestamp::from_micros).ok()?, id.parse().ok()?))
         };
-        let before = page_token::decode(&mut check, &filters, &request.page_token, cursor);
+        let before = check.page_token(&filters, &request.page_token, cursor);
         check.finish()?;
         let page = self.engine.events(&filter, before, size).await?;
         Ok(wire::ListEventsResponse {
             next_page_token: page.next.map_or_else(String::new, |(moment, id)| {
-                page_token::encode(&filters, &[&moment.micros().to_string(), &id.to_string()])
+                TOKENS.encode(&filters, &[&moment.micros().to_string(), &id.to_string()])
             }),
             events: page.events.into_iter().map(convert::event).collect(),
         })
@@ -299,14 +297,14 @@ impl LockApi {
             let expiry = expiry.parse().map(Timestamp::from_micros).ok()?;
             Some((expiry, resource(&kind, &id)?))
         };
-        let after = page_token::decode(&mut check, &filters, &request.page_token, cursor);
+        let after = check.page_token(&filters, &request.page_token, cursor);
         check.finish()?;
         let page = self.engine.list_stale(&filter, after.as_ref(), size).await?;
         let next = page.next.as_ref();
         Ok(wire::ListStaleResponse {
             next_page_token: next.map_or_else(String::new, |(expiry, resource)| {
                 let expiry = expiry.micros().to_string();
-                page_token::encode(&filters, &[&expiry, resource.kind().as_str(), resource.id()])
+                TOKENS.encode(&filters, &[&expiry, resource.kind().as_str(), resource.id()])
             }),
             total_count: page.total,
             locks: page.locks.into_iter().map(convert::lock).collect(),

@@ -8,12 +8,13 @@
 
 use std::fmt;
 
+use service_kit::text::chain;
 use tokio::time::Instant;
 use tonic::{Response, Status};
 use tracing::{Instrument as _, Level, Span, field::Empty};
 
 use super::status;
-use crate::{domain::quote, engine::chain, error::LockError};
+use crate::{domain::quote, error::LockError};
 
 /// What a request is about, as the caller sent it: nothing, when no span is
 /// made of it.

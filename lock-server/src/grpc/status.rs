@@ -8,13 +8,18 @@
 use std::{collections::HashMap, time::Duration};
 
 use proto::reason::{self, metadata as key};
+use service_kit::{
+    check::Violation,
+    grpc::{BadRequest, bad_request},
+    text::cut,
+};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::convert::timestamp;
 use crate::{
     domain::{Circle, FencingToken, ForcedBy, Lock, OwnerId, Resource, Timestamp, quote},
-    error::{LockError, Violation},
+    error::LockError,
 };
 
 /// After which time a caller may try again when the store is away or this
@@ -23,13 +28,10 @@ const RETRY_SOON: Duration = Duration::from_millis(500);
 /// The longest time that a caller is told to wait before it asks for a lock
 /// that another holds: it may be released at any moment.
 const RETRY_CONFLICT: Duration = Duration::from_secs(1);
-/// The most violations in one answer, and the most bytes of them.
-const MOST_VIOLATIONS: usize = 40;
+/// The most bytes of what is wrong with a request.
 const MOST_VIOLATION_BYTES: usize = 4_400;
 /// The most bytes of a circle of owners.
 const MOST_CYCLE_BYTES: usize = 2_000;
-/// What a violation takes beside its words.
-const FRAME_BYTES: usize = 8;
 
 /// The reason of an error, as `ErrorInfo.reason` says it.
 pub(super) fn reason(error: &LockError) -> &'static str {
@@ -250,17 +252,8 @@ fn not_found(resource: &Resource) -> Told {
 }
 
 fn invalid(details: &mut ErrorDetails, violations: &[Violation]) -> Told {
-    for Violation { field, description } in fitting(violations) {
-        details.add_bad_request_violation(field, description);
-    }
-    let first = violations.first();
-    let field = first.map(|violation| violation.field.clone()).unwrap_or_default();
-    let description = first.map(|violation| violation.description.clone()).unwrap_or_default();
-    let count = violations.len();
-    let message = match count {
-        0 | 1 => format!("1 field is wrong: {field} {description}"),
-        _ => format!("{count} fields are wrong, the first: {field} {description}"),
-    };
+    let BadRequest { message, field, description, count } =
+        bad_request(details, violations, MOST_VIOLATION_BYTES);
     told(
         Code::InvalidArgument,
         message,
@@ -270,33 +263,6 @@ fn invalid(details: &mut ErrorDetails, violations: &[Violation]) -> Told {
             (key::VIOLATION_COUNT, count.to_string()),
         ],
     )
-}
-
-/// The first violations, shortened where they would not fit otherwise.
-fn fitting(violations: &[Violation]) -> Vec<Violation> {
-    let first = &violations[..violations.len().min(MOST_VIOLATIONS)];
-    let bytes: usize =
-        first.iter().map(|one| one.field.len() + one.description.len() + FRAME_BYTES).sum();
-    if bytes <= MOST_VIOLATION_BYTES {
-        return first.to_vec();
-    }
-    let each = MOST_VIOLATION_BYTES / first.len() - FRAME_BYTES;
-    let shorter = |one: &Violation| {
-        let field = cut(&one.field, each * 2 / 3);
-        let description = cut(&one.description, each - field.len());
-        Violation { field, description }
-    };
-    first.iter().map(shorter).collect()
-}
-
-/// The text, cut to so many bytes with an ellipsis where it is longer.
-fn cut(text: &str, most: usize) -> String {
-    const ELLIPSIS: &str = "…";
-    if text.len() <= most {
-        return text.to_owned();
-    }
-    let end = text.floor_char_boundary(most.saturating_sub(ELLIPSIS.len()));
-    format!("{}{ELLIPSIS}", &text[..end])
 }
 
 fn overloaded(details: &mut ErrorDetails, limit: &str, value: usize, what: &str) -> Told {

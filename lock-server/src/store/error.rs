@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use service_kit::database::DatabaseUrl;
+
 /// The database did not do what it was asked, or did not say so.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -141,5 +143,12 @@ impl StoreError {
             Self::Database(sqlx::Error::Database(error)) => error.code(),
             _ => None,
         }
+    }
+}
+
+impl OpenError {
+    /// A URL that cannot be used.
+    pub(super) fn url(url: &DatabaseUrl, problem: impl Into<String>) -> Self {
+        Self::Url { url: url.to_string(), problem: problem.into() }
     }
 }

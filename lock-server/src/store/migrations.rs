@@ -1,32 +1,10 @@
 //! The schema of each engine, built into the binary, and how it is brought up
 //! to date. Migrations only go forward.
 
-use std::fmt;
-
-use clap::ValueEnum;
 use sqlx::{
     SqlStr,
     migrate::{Migration, MigrationType, Migrator},
 };
-
-/// Whether a server brings the schema up to date when it starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Migrate {
-    /// It does, before it serves.
-    #[default]
-    Auto,
-    /// It refuses to serve when the schema is not up to date.
-    Never,
-}
-
-impl fmt::Display for Migrate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "auto",
-            Self::Never => "never",
-        })
-    }
-}
 
 /// Number, name and text of a migration. The same numbers and names in both
 /// engines.

@@ -171,11 +171,11 @@ impl Store for SqliteStore {
     }
 
     async fn watch(&self, renewals: bool) -> Result<(), StoreError> {
-        self.in_time(self.begin_to_watch(renewals)).await
+        self.begin_to_watch(renewals).await
     }
 
     async fn watch_renewals(&self) -> Result<(), StoreError> {
-        self.in_time(self.go_on_with_renewals()).await
+        self.go_on_with_renewals().await
     }
 
     async fn changes(&self, renewals: bool) -> Result<Changes, StoreError> {

@@ -5,12 +5,13 @@ use std::collections::HashMap;
 
 use lock_server::testing::TestServer;
 use proto::lock::v1 as wire;
+use service_kit::grpc::wire_bytes;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use super::support::{
     Locks, acquire, client, failure, force, keep_alive, on_each_store, renew, resource, span, take,
-    until_stale, wire_bytes, wrong_fields,
+    until_stale, wrong_fields,
 };
 
 const MOST_WIRE_BYTES: usize = 8 * 1024;

@@ -19,7 +19,7 @@ use tonic::{
 pub(crate) use self::{
     command::{Ended, LOCK_SERVER, Serving, run},
     database::{Proxied, Tables, rows},
-    errors::{failure, wire_bytes, wrong, wrong_fields},
+    errors::{failure, wrong, wrong_fields},
     session::{OpenSession, lock_of, refusal, release, session_of, unary},
 };
 

@@ -95,6 +95,7 @@ on_each_store! {
     suite::watch::what_a_batch_does_is_told => what_a_batch_does_is_told,
     suite::watch::a_release_tells_that_the_lease_had_run_out => a_release_tells_that_the_lease_had_run_out,
     suite::watch::what_has_run_out_is_told_once => what_has_run_out_is_told_once,
+    suite::watch::a_page_goes_by_its_clock => a_page_goes_by_its_clock,
     suite::watch::a_page_says_what_it_has_seen => a_page_says_what_it_has_seen,
     model::walks_like_the_model => walks_like_the_model,
     suite::sweep::a_closed_store_says_so => a_closed_store_says_so,

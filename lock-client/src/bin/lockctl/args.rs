@@ -6,9 +6,10 @@ mod value;
 
 use std::{ffi::OsString, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use lock_client::{Resource, Timestamp};
+use service_kit::cli::Format;
 
 /// Takes, keeps, shows and gives back locks on a lock server.
 ///
@@ -49,16 +50,6 @@ pub(crate) struct Global {
     /// For how long to try each call, retries and all.
     #[arg(long, value_name = "SPAN", default_value = "10s", value_parser = value::span, global = true)]
     pub(crate) timeout: Duration,
-}
-
-/// How answers are printed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// Text in columns, for people.
-    #[default]
-    Table,
-    /// One JSON document, for programs.
-    Json,
 }
 
 /// What `lockctl` can do.

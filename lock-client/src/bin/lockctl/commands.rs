@@ -17,12 +17,12 @@ mod stale;
 mod waiting;
 mod watch;
 
-use lock_client::{ClientError, LockClient, LockClientBuilder, Resource, StaleFilter};
+use lock_client::{LockClient, LockClientBuilder, Resource, StaleFilter};
 
 use crate::{
     args::{Cli, Command, Global, StaleFilterArgs},
     escape::shell_word,
-    failure::Failure,
+    failure::{Failure, SERVER, explained},
     output::Output,
 };
 
@@ -48,7 +48,7 @@ pub(crate) async fn execute(cli: &Cli, output: Output) -> Result<u8, Failure> {
         Command::Diagnostics(args) => diagnostics::execute(global, args, output).await,
         Command::Completions(args) => completions::execute(args),
     };
-    done.map_err(|failure| failure.at(&global.addr, in_doubt(&cli.command)))
+    done.map_err(|failure| failure.at(SERVER, &global.addr, in_doubt(&cli.command)))
 }
 
 /// What a command may have done although no answer came, and what to do then.
@@ -79,14 +79,14 @@ fn builder(global: &Global) -> LockClientBuilder {
 }
 
 /// A client for commands that hold nothing in a name of their own.
-fn client(global: &Global) -> Result<LockClient, ClientError> {
-    builder(global).build()
+fn client(global: &Global) -> Result<LockClient, Failure> {
+    builder(global).build().map_err(explained)
 }
 
 /// A client that acts for this owner, or for a new one.
-fn client_of(global: &Global, owner: Option<&String>) -> Result<LockClient, ClientError> {
+fn client_of(global: &Global, owner: Option<&String>) -> Result<LockClient, Failure> {
     match owner {
-        Some(owner) => builder(global).owner_id(owner).build(),
+        Some(owner) => builder(global).owner_id(owner).build().map_err(explained),
         None => client(global),
     }
 }
@@ -97,8 +97,7 @@ fn stale_filter(args: &StaleFilterArgs) -> StaleFilter {
 
 /// How many to ask for next: what is left of the limit, or a full page.
 fn page_size(limit: Option<u64>, have: usize) -> i32 {
-    let left = limit.map_or(u64::MAX, |limit| limit.saturating_sub(have as u64));
-    i32::try_from(left).map_or(FULL_PAGE, |left| left.min(FULL_PAGE))
+    service_kit::cli::page_size(limit, have, FULL_PAGE)
 }
 
 /// A number of locks, in words.
@@ -126,13 +125,5 @@ mod tests {
     fn a_count_after_an_unanswered_attempt_is_the_least() {
         assert_eq!(counted(0, false), "0 locks");
         assert_eq!(counted(1, true), "at least 1 lock");
-    }
-
-    #[test]
-    fn pages_are_full_until_the_limit_is_near() {
-        assert_eq!(page_size(None, 5_000), 1_000);
-        assert_eq!(page_size(Some(u64::MAX), 0), 1_000);
-        assert_eq!(page_size(Some(1_010), 1_000), 10);
-        assert_eq!(page_size(Some(10), 10), 0);
     }
 }

@@ -4,23 +4,12 @@
 //! Those from 64 to 78 are the numbers of BSD's `sysexits.h`, where one fits; 79
 //! and 80 come after them.
 
-/// Done.
-pub(crate) const OK: u8 = 0;
-/// Anything that has no number of its own.
-pub(crate) const FAILURE: u8 = 1;
-/// `diagnostics` found something that needs attention.
-pub(crate) const ATTENTION: u8 = 2;
+pub(crate) use service_kit::cli::exit::{
+    ATTENTION, CONFLICT, FAILURE, LOST, OK, UNAVAILABLE, USAGE, by_signal,
+};
+
 /// `get` or `force-release` found the resource free.
 pub(crate) const FREE: u8 = 3;
-/// The arguments are wrong, by `lockctl`'s judgement or by the server's.
-pub(crate) const USAGE: u8 = 64;
-/// The server, or the database behind it, cannot be reached.
-pub(crate) const UNAVAILABLE: u8 = 69;
-/// Another owner holds the resource, still if it was waited for; `run`: or its own owner does already.
-pub(crate) const CONFLICT: u8 = 75;
-/// The caller does not hold the lock, or no longer; `force-release`: nobody
-/// holds it under that token.
-pub(crate) const LOST: u8 = 76;
 /// Waiting would close a circle of owners that wait for each other.
 pub(crate) const DEADLOCK: u8 = 79;
 /// Somebody released everything of the owner that waited.
@@ -29,12 +18,6 @@ pub(crate) const WAIT_CANCELLED: u8 = 80;
 pub(crate) const CANNOT_EXECUTE: u8 = 126;
 /// `run` cannot find the command.
 pub(crate) const NOT_FOUND: u8 = 127;
-
-/// The exit code of a process that a signal ended, as shells count it.
-pub(crate) fn by_signal(signal: i32) -> u8 {
-    // Signals go up to 64.
-    u8::try_from(signal).map_or(FAILURE, |signal| signal.saturating_add(128))
-}
 
 /// The table that ends `lockctl --help`.
 pub(crate) const TABLE: &str = "\
@@ -61,13 +44,6 @@ Exit codes:
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn signals_count_from_128() {
-        assert_eq!(by_signal(15), 143);
-        assert_eq!(by_signal(64), 192);
-        assert_eq!(by_signal(-1), FAILURE);
-    }
 
     #[test]
     fn the_table_names_every_code() {

@@ -18,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+use service_kit::text::chain;
 use tokio::{
     sync::mpsc,
     time::{Instant, MissedTickBehavior},
@@ -26,7 +27,6 @@ use tokio::{
 use super::{News, Waiting};
 use crate::{
     domain::{Command, HandOn, OwnerId, Resource},
-    engine::chain,
     store::{StoreError, Wake},
 };
 

@@ -2,12 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use service_kit::text::chain;
 use tokio::time::MissedTickBehavior;
 
 use super::hub::Hub;
 use crate::{
     domain::Timestamp,
-    engine::readiness::chain,
     store::{Changes, Store, StoreError},
 };
 

@@ -22,10 +22,8 @@ use super::{
     statements,
 };
 use crate::store::{
-    DatabaseUrl, OpenError, StoreError, StoreOptions,
-    connections::Connections,
-    migrations::{self, Migrate},
-    news::News,
+    DatabaseUrl, Migrate, OpenError, StoreError, StoreOptions, connections::Connections,
+    migrations, news::News,
 };
 
 /// The least version of Postgres, as `server_version_num` writes it.
@@ -44,7 +42,7 @@ impl PostgresStore {
     pub async fn open(options: &StoreOptions, pooler: Pooler) -> Result<Self, OpenError> {
         let url = &options.url;
         let base = PgConnectOptions::from_str(url.as_str())
-            .map_err(|error| url.wrong(error.to_string()))?
+            .map_err(|error| OpenError::url(url, error.to_string()))?
             .application_name("lock-server")
             // Proxies do not pass it on, and we read no floats.
             .extra_float_digits(None)
@@ -54,7 +52,7 @@ impl PostgresStore {
         let listen = match &options.listen_url {
             Some(url) => Some(
                 PgConnectOptions::from_str(url.as_str())
-                    .map_err(|error| url.wrong(error.to_string()))?
+                    .map_err(|error| OpenError::url(url, error.to_string()))?
                     .disable_statement_logging(),
             ),
             None if pooled.is_some() => None,

@@ -68,9 +68,15 @@ pub(super) fn key(resource: &Resource) -> [Value; 2] {
 }
 
 /// Live locks after a resource.
-pub(super) fn live(filter: &ListFilter, after: Option<&Resource>) -> Query {
-    let mut query = Query::locks();
+fn live(filter: &ListFilter, after: Option<&Resource>) -> Query {
+    let mut query = matching(filter, after);
     query.and(&format!("l.expires_at > {NOW}"), []);
+    query
+}
+
+/// Locks after a resource, whether they are live or not.
+pub(super) fn matching(filter: &ListFilter, after: Option<&Resource>) -> Query {
+    let mut query = Query::locks();
     if let Some(kind) = &filter.kind {
         query.and("l.resource_type = ?", [text(kind.as_str())]);
     }

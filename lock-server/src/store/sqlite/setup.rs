@@ -18,10 +18,7 @@ use super::{
     turn::Here,
     worker::{Desk, Source, Workers},
 };
-use crate::store::{
-    OpenError, StoreError, StoreOptions,
-    migrations::{self, Migrate},
-};
+use crate::store::{Migrate, OpenError, StoreError, StoreOptions, migrations};
 
 /// How many threads read beside the one that writes.
 const READERS: usize = 4;
@@ -34,7 +31,7 @@ impl SqliteStore {
     /// not fit.
     pub async fn open(options: &StoreOptions) -> Result<Self, OpenError> {
         let url = &options.url;
-        match url.sqlite_path().ok_or_else(|| url.wrong("write sqlite://PATH".to_owned()))? {
+        match url.sqlite_path().ok_or_else(|| OpenError::url(url, "write sqlite://PATH"))? {
             Some(path) => Self::open_file(path, options).await,
             None => Self::open_memory(options),
         }

@@ -9,11 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, OptionalExtension as _, Params, Row as Columns};
+use rusqlite::{Connection, OptionalExtension as _, Params, Row as Columns, types::Value};
 
 use super::{
     SqliteStore, StoreError,
-    inspect::{key, live},
+    inspect::{key, matching},
     rows::{self, NOW, STANDING},
     turn::Turn,
 };
@@ -49,8 +49,10 @@ const IS_TOLD: &str = "
 
 impl SqliteStore {
     pub(super) async fn begin_to_watch(&self, renewals: bool) -> Result<(), StoreError> {
-        // What ran out before is nothing for who begins, and may be much.
-        while self.tell_expired().await? == MOST_TOLD {}
+        // What ran out before is nothing for who begins, and may be much: as far
+        // as it can be noted in time.
+        let end = Instant::now() + self.timeout;
+        while self.in_time(self.tell_expired()).await? == MOST_TOLD && Instant::now() < end {}
         self.here.outbox.watch(renewals);
         self.outwait_older().await
     }
@@ -62,7 +64,7 @@ impl SqliteStore {
 
     /// Waits for the transaction that may be under way, and did not know of it.
     async fn outwait_older(&self) -> Result<(), StoreError> {
-        self.writer.run(|_| Ok(())).await
+        self.in_time(self.writer.run(|_| Ok(()))).await
     }
 
     pub(super) async fn read_changes(&self, renewals: bool) -> Result<Changes, StoreError> {
@@ -110,23 +112,27 @@ impl SqliteStore {
         after: Option<&Resource>,
         size: u32,
     ) -> Result<WatchPage, StoreError> {
-        let query = match filter {
+        let mut query = match filter {
             WatchFilter::One(resource) => {
-                let mut query = live(&ListFilter::default(), None);
+                let mut query = matching(&ListFilter::default(), None);
                 query.and("(l.resource_type, l.resource_id) = (?, ?)", key(resource));
                 query
             }
             WatchFilter::Many { kind, id_prefix } => {
                 let (kind, id_prefix) = (kind.clone(), id_prefix.clone());
-                live(&ListFilter { kind, id_prefix, owner: None }, after)
+                matching(&ListFilter { kind, id_prefix, owner: None }, after)
             }
         };
         let here = std::sync::Arc::clone(&self.here);
         let read = move |db: &mut Connection| {
             let end = here.outbox.next_number();
+            // Another reading of the clock would see less: what has run out in
+            // between would be told as if it was in the page.
             let now = clock(db)?;
-            let order = "l.resource_type, l.resource_id";
-            Ok((end, now, query.page(db, order, size + 1)?))
+            query.and("l.expires_at > ?", [Value::from(now.micros())]);
+            let mut locks = query.page(db, "l.resource_type, l.resource_id", size + 1)?;
+            locks.iter_mut().for_each(|lock| lock.now = now);
+            Ok((end, now, locks))
         };
         let (end, now, locks) = self.writer.run(read).await?;
         let LockPage { locks, next } = LockPage::cut(locks, size as usize);

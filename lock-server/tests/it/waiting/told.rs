@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use proto::lock::v1 as wire;
-use service_kit::testing::eventually;
+use service_kit::{grpc::wire_bytes, testing::eventually};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use super::scene::{Scene, line, until_waiting, wait_for, waiting};
-use crate::support::{DEADLINE, Locks, acquire, failure, release, span, take, wire_bytes};
+use crate::support::{DEADLINE, Locks, acquire, failure, release, span, take};
 
 const MOST_WIRE_BYTES: usize = 8 * 1024;
 

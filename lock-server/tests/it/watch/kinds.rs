@@ -21,11 +21,12 @@ async fn take_shortly(locks: &Locks, name: &str, owner: &str) -> wire::Lock {
     locks.clone().acquire(request).await.unwrap().into_inner().lock.unwrap()
 }
 
-/// Makes every lease run out a second ago.
+/// Makes every lease run out a minute ago: before the watch began, or it might be
+/// taken for one that had run out as the snapshot was read.
 async fn expire(tables: &Tables) {
-    let sqlite = "UPDATE locks SET expires_at = unixepoch() * 1000000 - 1000000
+    let sqlite = "UPDATE locks SET expires_at = (unixepoch() - 60) * 1000000
                   WHERE expires_at IS NOT NULL";
-    let postgres = "UPDATE locks SET expires_at = clock_timestamp() - interval '1 s',
+    let postgres = "UPDATE locks SET expires_at = clock_timestamp() - interval '1 min',
                     sweep_at = '-infinity' WHERE expires_at IS NOT NULL";
     assert_eq!(tables.run(sqlite, postgres).await, 1);
 }

@@ -176,6 +176,15 @@ pub(crate) async fn what_has_run_out_is_told_once(kit: Kit) {
     let [(LockEventKind::Purged, ..)] = &told_now[..] else { panic!("{told_now:?}") };
 }
 
+/// What runs out is told by that clock, so what the page shows must go by it, too.
+pub(crate) async fn a_page_goes_by_its_clock(kit: Kit) {
+    kit.grant(&resource("1"), "me", MINUTE).await;
+    for _ in 0..500 {
+        let page = kit.store.watched(&ALL, None, 10).await.unwrap();
+        assert_eq!(page.locks[0].now, page.now);
+    }
+}
+
 /// Of each thing that happens, either the page has seen it, or it is told and the
 /// page says that it has not seen it.
 pub(crate) async fn a_page_says_what_it_has_seen(kit: Kit) {

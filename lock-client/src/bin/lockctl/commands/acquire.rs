@@ -7,7 +7,7 @@ use super::{client_of, waiting};
 use crate::{
     args::{AcquireArgs, Global, LeaseArgs},
     exit,
-    failure::Failure,
+    failure::{Failure, explained},
     output::{self, Output},
 };
 
@@ -19,7 +19,8 @@ pub(super) async fn execute(
     let client = client_of(global, args.owner.as_ref())?;
     let acquisition = client.acquire_unguarded(&args.resource, options(&args.lease));
     let wait = args.lease.wait;
-    let acquired = waiting::told(&client, &args.resource, wait, output, acquisition).await?;
+    let acquired = waiting::told(&client, &args.resource, wait, output, acquisition);
+    let acquired = acquired.await.map_err(explained)?;
     output.answer(
         || {
             json!({

@@ -14,7 +14,7 @@ use self::{
 use super::{FULL_PAGE, builder};
 use crate::{
     args::{DiagnosticsArgs, Global},
-    failure::Failure,
+    failure::{Failure, explained},
     output::Output,
 };
 
@@ -28,7 +28,7 @@ pub(super) async fn execute(
     output: Output,
 ) -> Result<u8, Failure> {
     // An address that is none is a mistake in the arguments, and no finding.
-    builder(global).build()?;
+    builder(global).build().map_err(explained)?;
     let servers = join_all(global.addr.iter().map(|addr| probe(addr, global.timeout))).await;
     // Any ready server answers for all locks; asking one that is not ready
     // would only use up the timeout.
@@ -37,7 +37,11 @@ pub(super) async fn execute(
         Some(server) => {
             let mut one = global.clone();
             one.addr = vec![server.address.clone()];
-            Some(count(&builder(&one).build()?, args).await.map_err(|error| error.to_string()))
+            Some(
+                count(&builder(&one).build().map_err(explained)?, args)
+                    .await
+                    .map_err(|error| error.to_string()),
+            )
         }
         None => None,
     };

@@ -9,7 +9,7 @@ use super::{client, page_size};
 use crate::{
     args::{EventsArgs, Global},
     exit,
-    failure::Failure,
+    failure::{Failure, explained},
     output::{self, Output, Style},
 };
 
@@ -66,7 +66,7 @@ async fn read(
     let (mut events, mut token) = (Vec::new(), String::new());
     loop {
         let size = page_size(limit, events.len());
-        let page = client.list_events(filter.clone(), size, token).await?;
+        let page = client.list_events(filter.clone(), size, token).await.map_err(explained)?;
         events.extend(page.events);
         token = page.next_page_token;
         let more = !token.is_empty();

@@ -15,7 +15,7 @@ use crate::{
     args::{ForceReleaseArgs, Global},
     escape::{escaped, shell_word},
     exit,
-    failure::Failure,
+    failure::{Failure, explained},
     output::{self, Output},
 };
 
@@ -47,7 +47,7 @@ async fn show_holder(
     token: u64,
     output: Output,
 ) -> Result<(), Failure> {
-    let Some(lock) = client.get(&args.resource).await? else { return Ok(()) };
+    let Some(lock) = client.get(&args.resource).await.map_err(explained)? else { return Ok(()) };
     if lock.fencing_token != token {
         return Ok(());
     }
@@ -83,10 +83,8 @@ fn refused(args: &ForceReleaseArgs, error: ClientError) -> Failure {
             let holder = now.holder.unwrap_or_default();
             moved_on(args, now.message, &holder, now.fencing_token, now.retried)
         }
-        ClientError::NotFound { retried, .. } => {
-            nothing_changed(Failure::from(error), args, retried)
-        }
-        error => Failure::from(error).in_doubt(format!(
+        ClientError::NotFound { retried, .. } => nothing_changed(explained(error), args, retried),
+        error => explained(error).in_doubt(format!(
             "It may have been released all the same: {} tells, and asking again does no harm.",
             command("events", args),
         )),

@@ -7,7 +7,7 @@ use crate::{
     args::{GetArgs, Global},
     escape::escaped,
     exit,
-    failure::Failure,
+    failure::{Failure, explained},
     output::{self, Output},
 };
 
@@ -16,7 +16,7 @@ pub(super) async fn execute(
     args: &GetArgs,
     output: Output,
 ) -> Result<u8, Failure> {
-    let lock = client(global)?.get(&args.resource).await?;
+    let lock = client(global)?.get(&args.resource).await.map_err(explained)?;
     output.answer(
         || json!({"lock": lock.as_ref().map(output::to_json)}),
         |style| match &lock {

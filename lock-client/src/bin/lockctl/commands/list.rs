@@ -7,7 +7,7 @@ use super::{client, page_size};
 use crate::{
     args::{Global, ListArgs},
     exit,
-    failure::Failure,
+    failure::{Failure, explained},
     output::{self, Output, Style},
 };
 
@@ -42,7 +42,8 @@ async fn read(client: &LockClient, args: &ListArgs) -> Result<Listing, Failure> 
     };
     let (mut locks, mut token) = (Vec::new(), String::new());
     loop {
-        let page = client.list(filter.clone(), page_size(args.limit, locks.len()), token).await?;
+        let size = page_size(args.limit, locks.len());
+        let page = client.list(filter.clone(), size, token).await.map_err(explained)?;
         locks.extend(page.locks);
         token = page.next_page_token;
         let more = !token.is_empty();

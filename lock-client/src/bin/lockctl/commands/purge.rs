@@ -6,7 +6,7 @@ use super::{client, stale_filter};
 use crate::{
     args::{Global, PurgeArgs},
     exit,
-    failure::Failure,
+    failure::{Failure, explained},
     output::Output,
 };
 
@@ -15,7 +15,8 @@ pub(super) async fn execute(
     args: &PurgeArgs,
     output: Output,
 ) -> Result<u8, Failure> {
-    let purged = client(global)?.purge_stale(stale_filter(&args.filter)).await?;
+    let purged = client(global)?.purge_stale(stale_filter(&args.filter)).await;
+    let purged = purged.map_err(explained)?;
     output.answer(
         || json!({"purged_count": purged.count, "retried": purged.retried}),
         |_| format!("Purged {} that had run out.\n", super::counted(purged.count, purged.retried)),

@@ -7,7 +7,7 @@ use crate::{
     args::{Global, ReleaseArgs},
     escape::escaped,
     exit,
-    failure::Failure,
+    failure::{Failure, explained},
     output::Output,
 };
 
@@ -16,7 +16,8 @@ pub(super) async fn execute(
     args: &ReleaseArgs,
     output: Output,
 ) -> Result<u8, Failure> {
-    let ended = client(global)?.release(&args.resource, &args.owner, args.token).await?;
+    let ended = client(global)?.release(&args.resource, &args.owner, args.token).await;
+    let ended = ended.map_err(explained)?;
     output.answer(
         || json!({"released": ended.released, "retried": ended.retried}),
         |_| text(args, ended.released, ended.retried),

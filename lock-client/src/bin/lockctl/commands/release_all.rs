@@ -7,7 +7,7 @@ use crate::{
     args::{Global, ReleaseAllArgs},
     escape::escaped,
     exit,
-    failure::Failure,
+    failure::{Failure, explained},
     output::Output,
 };
 
@@ -16,7 +16,7 @@ pub(super) async fn execute(
     args: &ReleaseAllArgs,
     output: Output,
 ) -> Result<u8, Failure> {
-    let released = client(global)?.release_all_of(&args.owner).await?;
+    let released = client(global)?.release_all_of(&args.owner).await.map_err(explained)?;
     output.answer(
         || json!({"released_count": released.count, "retried": released.retried}),
         |_| {

@@ -6,7 +6,7 @@ use super::client;
 use crate::{
     args::{Global, RenewArgs},
     exit,
-    failure::Failure,
+    failure::{Failure, explained},
     output::{self, Output},
 };
 
@@ -15,7 +15,8 @@ pub(super) async fn execute(
     args: &RenewArgs,
     output: Output,
 ) -> Result<u8, Failure> {
-    let lock = client(global)?.renew(&args.resource, &args.owner, args.token, args.ttl).await?;
+    let lock = client(global)?.renew(&args.resource, &args.owner, args.token, args.ttl).await;
+    let lock = lock.map_err(explained)?;
     output.answer(
         || json!({"lock": output::to_json(&lock)}),
         |style| format!("{}\n{}", style.heading("Renewed."), output::card(&lock, style)),

@@ -36,7 +36,7 @@ use crate::{
     args::{Global, RunArgs},
     escape::escaped,
     exit,
-    failure::{Failure, broken},
+    failure::{Failure, broken, explained, with_forced},
     output::Output,
 };
 
@@ -112,13 +112,14 @@ async fn acquire(
     output: Output,
 ) -> Result<LockGuard, Failure> {
     if args.owner.is_some() && !args.reenter {
-        let lock = client.get(&args.resource).await?;
+        let lock = client.get(&args.resource).await.map_err(explained)?;
         if let Some(lock) = lock.filter(|lock| !lock.stale && lock.owner_id == client.owner_id()) {
             return Err(held_already(args, client.owner_id(), lock.fencing_token));
         }
     }
     let acquisition = client.acquire(&args.resource, options(&args.lease));
-    let guard = waiting::told(client, &args.resource, args.lease.wait, output, acquisition).await?;
+    let guard = waiting::told(client, &args.resource, args.lease.wait, output, acquisition);
+    let guard = guard.await.map_err(explained)?;
     if args.owner.is_some() && !args.reenter && guard.reentrant() {
         let failure = held_already(args, guard.owner_id(), guard.fencing_token());
         let retried = guard.retried();
@@ -217,8 +218,8 @@ fn lost(guard: &LockGuard, loss: &Loss, gone: bool) -> Failure {
         .with("resource", resource)
         .with("owner_id", guard.owner_id())
         .with("fencing_token", guard.fencing_token().to_string())
-        .with_forced(loss.forced.as_deref())
         .with_advice("Check what the command has done so far before running it again.");
+    let failure = with_forced(failure, loss.forced.as_deref());
     match &loss.holder {
         Some(holder) => failure.with("holder", holder),
         None => failure,

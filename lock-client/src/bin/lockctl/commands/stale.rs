@@ -7,7 +7,7 @@ use super::{client, page_size, stale_filter};
 use crate::{
     args::{Global, StaleArgs},
     exit,
-    failure::Failure,
+    failure::{Failure, explained},
     output::{self, Output, Style},
 };
 
@@ -39,7 +39,7 @@ async fn read(client: &LockClient, args: &StaleArgs) -> Result<Listing, Failure>
     let (mut locks, mut token) = (Vec::new(), String::new());
     loop {
         let size = page_size(args.limit, locks.len());
-        let page = client.list_stale(filter.clone(), size, token).await?;
+        let page = client.list_stale(filter.clone(), size, token).await.map_err(explained)?;
         locks.extend(page.locks);
         token = page.next_page_token;
         if token.is_empty() || args.limit.is_some_and(|limit| locks.len() as u64 >= limit) {

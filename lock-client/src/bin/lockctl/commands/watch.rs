@@ -10,7 +10,7 @@ use super::client;
 use crate::{
     args::{Global, WatchArgs},
     exit,
-    failure::Failure,
+    failure::{Failure, away, explained},
     output::{self, Output},
 };
 
@@ -40,7 +40,7 @@ pub(super) async fn execute(
                 heard = true;
                 tell(&event, output)?;
             }
-            Some(Err(error)) => return Err(error.into()),
+            Some(Err(error)) => return Err(explained(error)),
             // It ends with an error alone.
             None => return Ok(exit::OK),
         }
@@ -62,7 +62,9 @@ fn unheard((reason, message): (Option<String>, String)) -> Failure {
         None => "no answer from the lock service",
     };
     let reason = reason.unwrap_or_else(|| "UNAVAILABLE".to_owned());
-    Failure::new(reason, format!("{words}: {message}")).with_code(exit::UNAVAILABLE)
+    let message = format!("{words}: {message}");
+    let away = away(&message);
+    Failure::unavailable(reason, message, away)
 }
 
 fn filter(args: &WatchArgs) -> WatchFilter {

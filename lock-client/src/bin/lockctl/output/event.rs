@@ -2,13 +2,12 @@
 
 use lock_client::{Event, EventKind};
 use serde_json::{Value, json};
-
-use super::{
-    lock::seconds,
-    style::Style,
+use service_kit::cli::{
+    Style,
+    escape::escaped,
     table::{Cell, Table},
+    time::seconds,
 };
-use crate::escape::escaped;
 
 /// For programs: the fields of `lock.v1.AuditEvent`, under their names there;
 /// null for what an event does not speak of.

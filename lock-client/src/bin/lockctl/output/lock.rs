@@ -1,19 +1,17 @@
 //! Locks, as a JSON object, as rows of a table, and one by itself on a card.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, SystemTime},
-};
+use std::time::Duration;
 
-use lock_client::{Lock, Timestamp};
+use lock_client::Lock;
 use serde_json::{Value, json};
-
-use super::{
+use service_kit::cli::{
+    Style,
+    escape::escaped,
+    hold::words,
     span,
-    style::Style,
     table::{Cell, Table},
+    time::{between, seconds, since},
 };
-use crate::escape::escaped;
 
 /// For programs: the fields of `lock.v1.Lock`, under their names there.
 pub(crate) fn to_json(lock: &Lock) -> Value {
@@ -50,7 +48,7 @@ pub(crate) fn card(lock: &Lock, style: Style) -> String {
         ("waiting", lock.queue_length.to_string()),
     ];
     if !lock.metadata.is_empty() {
-        lines.push(("metadata", metadata_words(&lock.metadata)));
+        lines.push(("metadata", words(&lock.metadata)));
     }
     lines.into_iter().map(|(name, value)| format!("{name:<10}{value}\n")).collect()
 }
@@ -75,7 +73,7 @@ pub(crate) fn held_table(locks: &[Lock], style: Style) -> String {
             span::human(lock.remaining).into(),
             span::human(held_for(lock)).into(),
             seconds(lock.acquire_time).into(),
-            metadata_words(&lock.metadata).into(),
+            words(&lock.metadata).into(),
         ]);
         table.push(row);
     }
@@ -100,7 +98,7 @@ pub(crate) fn stale_table(locks: &[Lock], style: Style) -> String {
             span::human(since(lock.expire_time)).into(),
             seconds(lock.expire_time).into(),
             seconds(lock.acquire_time).into(),
-            metadata_words(&lock.metadata).into(),
+            words(&lock.metadata).into(),
         ]);
         table.push(row);
     }
@@ -124,69 +122,8 @@ fn state(lock: &Lock, style: Style) -> String {
     if lock.stale { style.warning("stale") } else { style.good("held") }
 }
 
-/// `key=value` for each entry; a value that could be taken for more than one
-/// word is quoted.
-pub(crate) fn metadata_words(metadata: &BTreeMap<String, String>) -> String {
-    let word = |(key, value): (&String, &String)| {
-        let value = escaped(value);
-        if value.is_empty() || value.contains([' ', '"', '=']) {
-            format!("{}=\"{}\"", escaped(key), value.replace('"', "\\\""))
-        } else {
-            format!("{}={value}", escaped(key))
-        }
-    };
-    metadata.iter().map(word).collect::<Vec<_>>().join(" ")
-}
-
-/// To the second: what a table has room for.
-pub(crate) fn seconds(time: Timestamp) -> String {
-    Timestamp { nanos: 0, ..time }.to_string()
-}
-
 /// How long the lock had been held when the server answered, all of it by the
 /// database's clock.
 fn held_for(lock: &Lock) -> Duration {
     between(lock.acquire_time, lock.expire_time).saturating_sub(lock.remaining)
-}
-
-/// How long ago that was, by this machine's clock. The server sends no time of
-/// its own with a stale lock; nothing but what people read rests on this.
-#[expect(clippy::disallowed_methods, reason = "only shown; the filters are the server's to apply")]
-fn since(time: Timestamp) -> Duration {
-    between(time, Timestamp::from(SystemTime::now()))
-}
-
-/// From one moment to a later one; zero if it is not later.
-fn between(from: Timestamp, to: Timestamp) -> Duration {
-    let nanos = |time: Timestamp| i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos);
-    let span = u64::try_from(nanos(to) - nanos(from)).unwrap_or(0);
-    Duration::from_nanos(span)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn metadata_reads_as_words() {
-        let metadata =
-            [("a", "1"), ("b", "two words"), ("c", ""), ("d", "say \"x\""), ("e", "\u{202e}")]
-                .map(|(key, value)| (key.to_owned(), value.to_owned()));
-        assert_eq!(
-            metadata_words(&metadata.into()),
-            "a=1 b=\"two words\" c=\"\" d=\"say \\\"x\\\"\" e=\\u{202e}",
-        );
-    }
-
-    #[test]
-    fn spans_between_times_are_never_negative() {
-        let time = |seconds, nanos| Timestamp { seconds, nanos };
-        assert_eq!(between(time(1, 999_999_999), time(3, 0)), Duration::new(1, 1));
-        assert_eq!(between(time(3, 0), time(1, 0)), Duration::ZERO);
-    }
-
-    #[test]
-    fn tables_show_times_to_the_second() {
-        assert_eq!(seconds(Timestamp { seconds: 0, nanos: 5 }), "1970-01-01T00:00:00Z");
-    }
 }

@@ -2,12 +2,9 @@
 
 use lock_client::{Lock, LockChange, WatchEvent};
 use serde_json::{Value, json};
+use service_kit::cli::{Style, escape::escaped, time::seconds};
 
-use super::{
-    lock::{seconds, to_json},
-    style::Style,
-};
-use crate::escape::escaped;
+use super::lock::to_json;
 
 /// As wide as the longest word for an event.
 const WIDTH: usize = "force-released".len();

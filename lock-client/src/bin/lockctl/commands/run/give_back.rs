@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     escape::{escaped, shell_word},
-    failure::{Failure, broken},
+    failure::{Failure, broken, with_forced},
     output::Output,
 };
 
@@ -92,7 +92,7 @@ impl Named {
     fn broken_before(&self, forced: &ForcedRelease) -> Failure {
         let message =
             format!("was no longer held when it was given back: {}", broken(forced, None));
-        self.warning(proto::reason::LOCK_NOT_HELD, &message).with_forced(Some(forced))
+        with_forced(self.warning(proto::reason::LOCK_NOT_HELD, &message), Some(forced))
     }
 
     fn not_given_back(&self, error: ClientError) -> Failure {

@@ -1,0 +1,2 @@
+/* What the program says. */
+const char *greeting(const char *language);

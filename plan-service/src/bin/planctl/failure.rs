@@ -1,0 +1,248 @@
+//! What the service answered instead of doing what it was asked to, for people,
+//! for programs and for the exit code.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+use proto::{
+    plan::v1::{Plan, PlanState},
+    plan_reason as reason,
+};
+use service_kit::cli::{Away, Failure, Server, escape, escape::escaped, hold::Hold};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::{exit, output::words};
+
+/// The service that is asked.
+pub(crate) const SERVER: Server =
+    Server { name: "plan-service", variable: "PLANCTL_ADDR", several: false };
+
+/// How many files or fields to show.
+const MOST_LINES: usize = 40;
+
+/// Nobody is there.
+pub(crate) fn not_connected(why: &str) -> Failure {
+    let message = format!("cannot reach plan-service: {why}");
+    Failure::unavailable("UNAVAILABLE", message, Away::default())
+}
+
+/// The service's answer, or what became of the call on its way.
+pub(crate) fn from_status(status: &Status) -> Failure {
+    let details = status.get_error_details();
+    let Some(info) = details.error_info() else { return without_reason(status) };
+    let metadata = &info.metadata;
+    let message = status.message();
+    let failure = match info.reason.as_str() {
+        proto::reason::LOCK_CONFLICT => conflict(metadata),
+        reason::INVALID_TRANSITION => with_possible(plain(&info.reason, message), metadata),
+        reason::UNCOMMITTED_CHANGES => with_files(plain(&info.reason, message), &details),
+        reason::INVALID_REQUEST => invalid(message, &details),
+        reason::LOCK_SERVER_UNAVAILABLE => {
+            let away = Away { timed_out: false, sent: false };
+            Failure::unavailable(&info.reason, message, away).with_advice(
+                "plan-service runs, but cannot reach the lock server: is lock-server running \
+                 where --lock-server of plan-service says? `planctl diagnostics` tells more.",
+            )
+        }
+        reason::STORE_UNAVAILABLE | reason::SHUTTING_DOWN | reason::OVERLOADED => {
+            Failure::unavailable(&info.reason, message, Away { timed_out: false, sent: true })
+        }
+        _ => plain(&info.reason, message),
+    };
+    let failure = match advice(&info.reason) {
+        Some(advice) => failure.with_advice(advice),
+        None => failure,
+    };
+    failure.with_all(metadata.iter().map(|(key, value)| (key.clone(), value.clone())))
+}
+
+/// The service's words with the exit code of its reason.
+fn plain(reason: &str, message: &str) -> Failure {
+    Failure::new(reason, message).with_code(match reason {
+        reason::PROJECT_NOT_FOUND | reason::ACTION_NOT_FOUND | reason::PLAN_NOT_FOUND => {
+            exit::NOT_FOUND
+        }
+        reason::PROJECT_EXISTS | reason::ACTION_EXISTS | reason::PLAN_EXISTS => exit::EXISTS,
+        reason::INVALID_TRANSITION
+        | reason::UNCOMMITTED_CHANGES
+        | reason::PROJECT_UNUSABLE
+        | reason::DIFF_GONE => exit::NOT_NOW,
+        reason::ACTIONS_FROM_FILES => exit::NOT_ALLOWED,
+        _ => exit::FAILURE,
+    })
+}
+
+fn advice(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        reason::PROJECT_NOT_FOUND => {
+            "`planctl project list` shows those that there are, `planctl project add` makes one \
+             known."
+        }
+        reason::ACTION_NOT_FOUND => "`planctl action list` shows those that there are.",
+        reason::PLAN_NOT_FOUND => "`planctl list` shows those that there are.",
+        reason::PROJECT_EXISTS => "`planctl project list` shows where each is.",
+        reason::ACTION_EXISTS => "`planctl action show NAME` shows what it does.",
+        reason::INTERNAL => "That is a defect of plan-service: see its log.",
+        _ => return None,
+    })
+}
+
+/// What gRPC itself, or something that is no plan-service, has said.
+fn without_reason(status: &Status) -> Failure {
+    let message = match std::error::Error::source(status) {
+        Some(source) => {
+            let bottom = innermost(source);
+            match status.message().contains(&bottom) {
+                true => status.message().to_owned(),
+                false => format!("{}: {bottom}", status.message()),
+            }
+        }
+        None => status.message().to_owned(),
+    };
+    let broken = std::error::Error::source(status).is_some();
+    match status.code() {
+        Code::Unimplemented => {
+            Failure::new("UNIMPLEMENTED", format!("not a plan-service: {message}"))
+                .with_advice("Name the address of a plan-service with --addr or PLANCTL_ADDR.")
+        }
+        Code::Unavailable | Code::Cancelled | Code::Unknown | Code::DeadlineExceeded => {
+            unanswered(&message)
+        }
+        _ if broken => unanswered(&message),
+        code => Failure::new("FAILED", format!("plan-service answered {code:?}: {message}")),
+    }
+}
+
+fn unanswered(message: &str) -> Failure {
+    let message = format!("no answer from plan-service: {message}");
+    let sent = !message.contains("connect error");
+    Failure::unavailable("UNAVAILABLE", message, Away { timed_out: false, sent })
+}
+
+/// What is at the bottom of an error: the part that says something.
+pub(crate) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.last().map(ToString::to_string).unwrap_or_default()
+}
+
+/// Who is in the way, as `lockctl` tells it.
+fn conflict(metadata: &HashMap<String, String>) -> Failure {
+    use proto::reason::metadata as key;
+    let text = |key: &str| metadata.get(key).filter(|text| !text.is_empty()).cloned();
+    let number = |key: &str| text(key).and_then(|text| text.parse::<u64>().ok());
+    let (resource, holder) =
+        (text(key::RESOURCE).unwrap_or_default(), text(key::HOLDER).unwrap_or_default());
+    let of_holder = metadata.iter().filter_map(|(name, value)| {
+        name.strip_prefix(key::HOLDER_PREFIX).map(|name| (name.to_owned(), value.clone()))
+    });
+    let hold = Hold {
+        since: text(key::ACQUIRE_TIME),
+        expires: text(key::EXPIRE_TIME),
+        remaining: Duration::from_millis(number(key::REMAINING_MS).unwrap_or_default()),
+        queue_length: number(key::QUEUE_LENGTH).unwrap_or_default(),
+        metadata: of_holder.collect::<BTreeMap<_, _>>(),
+    };
+    let message = format!("{} is held by {}", escaped(&resource), escaped(&holder));
+    let advice = match resource.split_once('/') {
+        Some(("plan", plan)) => {
+            let plan = escape::shell_word(plan);
+            format!(
+                "A run works on that plan, here or at another instance: `planctl status {plan} \
+                 --follow` shows it, `planctl cancel {plan}` ends it."
+            )
+        }
+        _ => "Another plan is being applied to that project: try again later, or wait in line \
+              with --wait, such as --wait 5m."
+            .to_owned(),
+    };
+    Failure::new(proto::reason::LOCK_CONFLICT, message)
+        .with_code(exit::CONFLICT)
+        .with_advice(hold.lines())
+        .with_advice(advice)
+}
+
+/// What is possible instead, as one would type it.
+fn with_possible(failure: Failure, metadata: &HashMap<String, String>) -> Failure {
+    let text = |key: &str| metadata.get(key).map(String::as_str).unwrap_or_default();
+    let moves = text(reason::metadata::POSSIBLE).split(',').map(str::trim);
+    let commands = words::commands(moves, text(reason::metadata::PLAN_ID));
+    match commands.as_slice() {
+        [] => failure,
+        commands => failure.with_advice(format!("Possible:\n  {}", commands.join("\n  "))),
+    }
+}
+
+/// The files that are in the way, where the message has no room for all.
+fn with_files(failure: Failure, details: &ErrorDetails) -> Failure {
+    let violations = details.precondition_failure().map(|it| it.violations.as_slice());
+    let files: Vec<_> =
+        violations.unwrap_or_default().iter().map(|one| escape::line(&one.subject)).collect();
+    match files.iter().all(|file| failure.to_text().0.contains(file)) {
+        true => failure,
+        false => failure.with_advice(words::at_most(&files, MOST_LINES)),
+    }
+}
+
+/// Each field that is wrong: one in the headline, more below it.
+fn invalid(message: &str, details: &ErrorDetails) -> Failure {
+    let fields = details.bad_request().map(|request| request.field_violations.as_slice());
+    let fields = fields.unwrap_or_default();
+    let failure = match fields {
+        [] => Failure::new(reason::INVALID_REQUEST, message),
+        [one] => Failure::new(
+            reason::INVALID_REQUEST,
+            format!("the request is not valid: {} {}", one.field, one.description),
+        ),
+        all => {
+            let lines: Vec<_> = all
+                .iter()
+                .map(|one| escape::line(&format!("{} {}", one.field, one.description)))
+                .collect();
+            Failure::new(reason::INVALID_REQUEST, "the request is not valid")
+                .with_advice(words::at_most(&lines, MOST_LINES))
+        }
+    };
+    let fields = fields.iter().map(|one| (one.field.clone(), one.description.clone()));
+    failure.with_code(exit::USAGE).with_all(fields)
+}
+
+/// How a plan came to rest: the exit code, or what went wrong with it.
+pub(crate) fn verdict(plan: &Plan) -> Result<u8, Failure> {
+    if matches!(plan.state(), PlanState::Complete | PlanState::Applied) {
+        return Ok(exit::OK);
+    }
+    let (phase, state) = (words::phase(plan.phase()), words::state(plan.state()));
+    let (reason, message, code) = match &plan.problem {
+        Some(problem) => {
+            let lost = problem.reason == "LOCK_LOST";
+            let code = if lost { exit::LOST } else { exit::FAILURE };
+            (problem.reason.as_str(), format!("{phase} {state}: {}", problem.message), code)
+        }
+        None => (state, format!("the plan is {phase} {state}"), exit::FAILURE),
+    };
+    let mut failure = Failure::new(reason, message)
+        .with_code(code)
+        .with("plan_id", &plan.plan_id)
+        .with("phase", plan.phase().as_str_name())
+        .with("state", plan.state().as_str_name());
+    if let Some(problem) = &plan.problem {
+        if !problem.step.is_empty() {
+            failure = failure.with("step", &problem.step);
+        }
+        if !problem.files.is_empty() {
+            let files: Vec<_> = problem.files.iter().map(|file| escape::line(file)).collect();
+            failure = failure.with_advice(words::at_most(&files, MOST_LINES));
+        }
+    }
+    let moves = plan.possible_moves.iter().map(String::as_str);
+    Err(match words::commands(moves, &plan.plan_id).as_slice() {
+        [] => failure,
+        commands => failure.with_advice(format!("Possible:\n  {}", commands.join("\n  "))),
+    })
+}
+
+#[cfg(test)]
+mod tests;

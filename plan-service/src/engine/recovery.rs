@@ -1,0 +1,238 @@
+//! Plans whose run is gone: `PROCESSING`, and their lock can be taken.
+//!
+//! Found at start, every so often, and by any move. Under the plan's lock they
+//! become `ERRORED`, `INTERRUPTED`; except that a merge which was made is
+//! finished, because the project has it already.
+//!
+//! At start, too, everything in this instance's folder is abandoned: no other
+//! process uses it, and this one has not begun.
+
+use std::time::Duration;
+
+use lock_client::LockClient;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Planner,
+    apply::{is_made, repair},
+    begin::lock_refused,
+    run::{Locks, chain, event},
+};
+use crate::{
+    domain::{Merge, Moment, Phase, Plan, PlanId, Problem, ProblemReason, State, StepState},
+    error::PlanError,
+    git::{From, Raised, RefMove},
+    store::{Fenced, PlanWrite},
+};
+
+/// What the recovery says that it does with a plan, in its lock's metadata.
+pub(super) const RECOVER: &str = "recover";
+
+/// How many projects are looked through at a time.
+const PAGE: u32 = 100;
+
+impl Planner {
+    /// What is done once, before the first call is answered: removes what dead
+    /// runs of this instance have left in its folder.
+    pub async fn recover_at_start(&self) {
+        let abandoned = match self.inner.workspace.abandoned().await {
+            Ok(abandoned) => abandoned,
+            Err(error) => return tracing::warn!(%error, "cannot look for abandoned worktrees"),
+        };
+        if abandoned.is_empty() {
+            return;
+        }
+        for folder in &abandoned {
+            tracing::info!(folder = %folder.display(), "removing an abandoned worktree");
+            if let Err(error) = crate::git::remove_folder(folder).await {
+                tracing::warn!(folder = %folder.display(), %error, "cannot remove it");
+            }
+        }
+        if let Err(error) = self.prune_worktrees().await {
+            tracing::warn!(error = %chain(&error), "cannot tell git of removed worktrees");
+        }
+    }
+
+    async fn prune_worktrees(&self) -> Result<(), PlanError> {
+        let mut after = None;
+        loop {
+            let projects = self.projects(after.as_ref(), PAGE).await?;
+            let Some(last) = projects.last() else { return Ok(()) };
+            after = Some(last.name.clone());
+            for project in &projects {
+                let Ok(repo) = self.inner.git.open(&project.path).await else { continue };
+                if let Err(error) = repo.prune_worktrees().await {
+                    tracing::warn!(project = %project.name, error = %chain(&error),
+                        "cannot tell git of removed worktrees");
+                }
+            }
+        }
+    }
+
+    /// Looks for plans whose run is gone, at once and then every so often, until
+    /// stopped.
+    pub async fn run_recovery(self, stopping: CancellationToken) {
+        let mut ticks = tokio::time::interval(self.inner.limits.recovery_interval);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                recovered = self.recover() => match recovered {
+                    Ok(0) => {}
+                    Ok(count) => tracing::info!(count, "put plans right whose run was gone"),
+                    Err(error) => tracing::warn!(error = %chain(&error), "cannot look for plans \
+                        whose run is gone"),
+                },
+            }
+        }
+    }
+
+    /// Puts plans right whose run is gone, and says how many.
+    ///
+    /// # Errors
+    /// When the store or the lock server is away.
+    pub async fn recover(&self) -> Result<u64, PlanError> {
+        let mut count = 0;
+        for id in self.inner.store.processing_plans().await? {
+            if self.works_on(id) {
+                continue;
+            }
+            match self.recover_one(id).await {
+                Ok(true) => count += 1,
+                // Somebody works on it, or has begun to.
+                Ok(false) | Err(PlanError::Conflict(_)) => {}
+                Err(error @ (PlanError::LockServerUnavailable(_) | PlanError::ShuttingDown)) => {
+                    return Err(error);
+                }
+                Err(error) => tracing::warn!(plan.id = %id, error = %chain(&error),
+                    "cannot put a plan right whose run is gone"),
+            }
+        }
+        Ok(count)
+    }
+
+    async fn recover_one(&self, id: PlanId) -> Result<bool, PlanError> {
+        let _place = self.inner.admission.enter()?;
+        // A plan whose run lives is left alone: to try its lock could meet the
+        // moment at which that run has ended, and be in its next one's way.
+        if self.is_locked(id).await? || !self.is_processing(id).await? {
+            return Ok(false);
+        }
+        let owner = self.inner.locks.with_new_owner();
+        let plan = self.lock_plan(&owner, id, RECOVER).await?;
+        let mut locks = Locks { plan, project: None };
+        let settled = async {
+            let plan = self.plan(id).await?;
+            if plan.state != State::Processing {
+                return Ok(false);
+            }
+            self.settle(plan, &owner, &mut locks).await.map(|_| true)
+        }
+        .await;
+        locks.release().await;
+        settled
+    }
+
+    async fn is_locked(&self, id: PlanId) -> Result<bool, PlanError> {
+        let lock = self.inner.locks.get(("plan", id.to_string())).await.map_err(lock_refused)?;
+        Ok(lock.is_some_and(|lock| !lock.stale))
+    }
+
+    async fn is_processing(&self, id: PlanId) -> Result<bool, PlanError> {
+        Ok(self.plan(id).await?.state == State::Processing)
+    }
+
+    /// Puts a plan right that is `PROCESSING` while we hold its lock, and returns
+    /// it as it is then. May take the project's lock, too.
+    pub(super) async fn settle(
+        &self,
+        mut plan: Plan,
+        owner: &LockClient,
+        locks: &mut Locks,
+    ) -> Result<Plan, PlanError> {
+        let merge = plan.merge.clone().filter(|_| plan.phase == Phase::Apply);
+        let applied = match &merge {
+            Some(merge) => self.settle_merge(&plan, merge, owner, locks).await?,
+            None => false,
+        };
+        if applied {
+            plan.state = State::Applied;
+            plan.problem = None;
+        } else {
+            plan.state = State::Errored;
+            plan.problem = Some(interrupted(&plan));
+        }
+        plan.run = None;
+        plan.ended_by = Some(locks.plan.owner_id().to_owned());
+        plan.updated_at = Moment::now();
+        for step in plan.steps.iter_mut().chain(&mut plan.checks) {
+            if step.state == StepState::Running {
+                step.state = StepState::Stopped;
+                step.ended_at = Some(Moment::now());
+            }
+        }
+        let fence = locks.fence(plan.id);
+        let event = event(&plan, fence, &self.inner.instance);
+        let write = PlanWrite { event: Some(event), drop_unfinished: true, ..PlanWrite::of(&plan) };
+        match self.inner.store.write_plan(fence, write).await? {
+            Fenced::Written(_) => self.plan(plan.id).await,
+            Fenced::Refused => Err(PlanError::LockLost(plan.id)),
+        }
+    }
+
+    /// Finishes a merge that was made by a run that is gone. False when it was
+    /// not made.
+    async fn settle_merge(
+        &self,
+        plan: &Plan,
+        merge: &Merge,
+        owner: &LockClient,
+        locks: &mut Locks,
+    ) -> Result<bool, PlanError> {
+        let repo = match self.repo_of(plan).await {
+            Ok(repo) => repo,
+            // A project that is gone has no merge to finish.
+            Err(PlanError::ProjectUnusable { .. } | PlanError::ProjectNotFound(_)) => {
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        };
+        let failed = |error: crate::git::GitError| PlanError::ProjectUnusable {
+            project: plan.project.clone(),
+            message: chain(&error),
+        };
+        let fence = locks.fence(plan.id);
+        // From here on the run that is gone cannot make it any more, should it
+        // come back.
+        if repo.raise_fence(fence).await.map_err(failed)? == Raised::Refused {
+            return Err(PlanError::LockLost(plan.id));
+        }
+        if !is_made(&repo, merge).await.map_err(failed)? {
+            return Ok(false);
+        }
+        if locks.project.is_none() {
+            let guard = self.lock_project(owner, &plan.project, plan.id, Duration::ZERO).await?;
+            locks.project = Some(guard);
+        }
+        let (_told, deadline) = tokio::sync::watch::channel(locks.deadline());
+        repair(self, &repo, merge, &merge.commit, fence, deadline).await.map_err(|message| {
+            PlanError::ProjectUnusable { project: plan.project.clone(), message }
+        })?;
+        let moves = [RefMove { name: plan.branch(), from: From::Anything, to: None }];
+        let _moved = repo.move_refs(fence, &moves).await.map_err(failed)?;
+        repo.drop_fence(fence).await.map_err(failed)?;
+        Ok(true)
+    }
+}
+
+fn interrupted(plan: &Plan) -> Problem {
+    let by = plan.run.as_ref().map_or("an instance", |run| run.instance.as_str());
+    Problem::new(
+        ProblemReason::Interrupted,
+        format!("{by} worked on it and is gone: its lock ran out before the phase ended; retry it"),
+    )
+}

@@ -1,0 +1,168 @@
+//! What changes plans.
+
+use super::fence;
+use crate::{
+    domain::{Event, Fence, Plan, PlanId},
+    store::{
+        Fenced, PlanWrite, StoreError,
+        connection::sql,
+        database::{Database, Transaction},
+    },
+};
+
+/// The primary key decides who is first.
+pub(super) async fn add(
+    db: &Database,
+    plan: &Plan,
+    fence: Fence,
+    event: &Event,
+) -> Result<bool, StoreError> {
+    const FIRST_VERSION: u64 = 1;
+    let document = document(plan, fence)?;
+    let mut transaction = db.write().await?;
+    let add =
+        sql("INSERT INTO plans (plan_id, project, action, phase, state, document, fencing_token,
+                            version, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING");
+    let add = add
+        .bind(plan.id.to_string())
+        .bind(plan.project.as_str())
+        .bind(plan.action.as_str())
+        .bind(plan.phase.as_str())
+        .bind(plan.state.as_str())
+        .bind(document)
+        .bind(fence::token(fence)?)
+        .bind(FIRST_VERSION)
+        .bind(plan.created_at.micros())
+        .bind(plan.updated_at.micros());
+    if transaction.execute(add).await? == 0 {
+        transaction.rollback().await?;
+        return Ok(false);
+    }
+    note(&mut transaction, plan.id, FIRST_VERSION, event).await?;
+    transaction.commit().await?;
+    Ok(true)
+}
+
+/// The plan's row comes first: what else there is to write is written under its
+/// lock, and not at all where the fence refuses.
+pub(super) async fn write(
+    db: &Database,
+    fence: Fence,
+    write: &PlanWrite<'_>,
+) -> Result<Fenced, StoreError> {
+    let plan = write.plan;
+    let document = document(plan, fence)?;
+    let mut transaction = db.write().await?;
+    let mut update =
+        sql("UPDATE plans SET fencing_token = $2, version = version + 1, phase = $3, state = $4,
+                          document = $5, updated_at = $6");
+    if write.forget_cancel {
+        update.push(", cancel_requested = NULL");
+    }
+    update.push(" WHERE plan_id = $1 AND fencing_token <= $2 RETURNING version");
+    let update = update
+        .bind(plan.id.to_string())
+        .bind(fence::token(fence)?)
+        .bind(plan.phase.as_str())
+        .bind(plan.state.as_str())
+        .bind(document)
+        .bind(plan.updated_at.micros());
+    let Some(row) = transaction.row(update).await? else {
+        transaction.rollback().await?;
+        return Ok(Fenced::Refused);
+    };
+    let version = row.count("version")?;
+    if !with_plan(&mut transaction, plan.id, write).await? {
+        transaction.rollback().await?;
+        return Ok(Fenced::Refused);
+    }
+    if let Some(event) = &write.event {
+        note(&mut transaction, plan.id, version, event).await?;
+    }
+    transaction.commit().await?;
+    Ok(Fenced::Written(version))
+}
+
+/// Writes what belongs to a plan: false when a changeset that is to be finished
+/// is not there any more.
+async fn with_plan(
+    transaction: &mut Transaction<'_>,
+    id: PlanId,
+    write: &PlanWrite<'_>,
+) -> Result<bool, StoreError> {
+    for (changeset, commit) in &write.finished {
+        // To be told again of the same commit is no harm.
+        let finish = sql("UPDATE changesets SET commit_id = $3
+             WHERE changeset_id = $1 AND plan_id = $2 AND (commit_id IS NULL OR commit_id = $3)");
+        let finish =
+            finish.bind(changeset.id().to_string()).bind(id.to_string()).bind(commit.as_str());
+        if transaction.execute(finish).await? == 0 {
+            return Ok(false);
+        }
+    }
+    if write.begin_anew {
+        let drop = sql("DELETE FROM changesets WHERE plan_id = $1");
+        transaction.execute(drop.bind(id.to_string())).await?;
+        let drop = sql("DELETE FROM step_outputs WHERE plan_id = $1");
+        transaction.execute(drop.bind(id.to_string())).await?;
+    } else if write.drop_unfinished {
+        let drop = sql("DELETE FROM changesets WHERE plan_id = $1 AND commit_id IS NULL");
+        transaction.execute(drop.bind(id.to_string())).await?;
+    }
+    Ok(true)
+}
+
+/// Whoever asked first gave the reason.
+pub(super) async fn request_cancel(
+    db: &Database,
+    id: PlanId,
+    reason: &str,
+) -> Result<bool, StoreError> {
+    // As JSON, because text in Postgres cannot hold a NUL.
+    let reason = serde_json::Value::from(reason).to_string();
+    let mut transaction = db.write().await?;
+    let request = sql(
+        "UPDATE plans SET cancel_requested = coalesce(cancel_requested, $2), version = version + 1
+         WHERE plan_id = $1 AND state = 'PROCESSING'",
+    );
+    let request = request.bind(id.to_string()).bind(reason);
+    let is_processing = transaction.execute(request).await? == 1;
+    transaction.commit().await?;
+    Ok(is_processing)
+}
+
+/// Appends to the history. A write that is repeated, because its outcome was
+/// not known, is one event.
+async fn note(
+    transaction: &mut Transaction<'_>,
+    id: PlanId,
+    version: u64,
+    event: &Event,
+) -> Result<(), StoreError> {
+    let problem = event.problem.as_ref().map(serde_json::to_string).transpose();
+    let problem = problem.map_err(|error| StoreError::wrong(format!("plan {id}: {error}")))?;
+    let note = sql("INSERT INTO plan_events (plan_id, version, event_time, phase, state, problem,
+                                  fencing_token, instance)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING");
+    let note = note
+        .bind(id.to_string())
+        .bind(version)
+        .bind(event.at.micros())
+        .bind(event.phase.as_str())
+        .bind(event.state.as_str())
+        .bind(problem)
+        .bind(event.fencing_token)
+        .bind(event.instance.as_str());
+    transaction.execute(note).await.map(drop)
+}
+
+fn document(plan: &Plan, fence: Fence) -> Result<String, StoreError> {
+    if plan.id != fence.plan {
+        let problem =
+            format!("plan {} cannot be written under the lock of {}", plan.id, fence.plan);
+        return Err(StoreError::wrong(problem));
+    }
+    serde_json::to_string(plan)
+        .map_err(|error| StoreError::wrong(format!("plan {}: {error}", plan.id)))
+}

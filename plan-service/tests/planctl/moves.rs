@@ -1,0 +1,126 @@
+//! `planctl execute`, `apply`, `revert` and `retry`, without looking on.
+
+use std::sync::{Mutex, mpsc};
+
+use proto::{
+    plan::v1::{
+        ApplyPlanRequest, ApplyPlanResponse, ExecutePlanRequest, ExecutePlanResponse, PlanPhase,
+        PlanState, RetryPlanRequest, RetryPlanResponse, RevertPlanRequest, RevertPlanResponse,
+        StepState,
+    },
+    plan_reason as reason,
+};
+use tonic::Code;
+
+use super::support::{DEADLINE, ID, conflict, executing, plan, refused, refused_with, service};
+
+#[tokio::test]
+async fn each_move_is_asked_for_and_its_plan_shown() {
+    let (fake, planctl) = service();
+    let running = || Some(executing(PlanState::Processing, &[("fmt", StepState::Waiting)]));
+    fake.on(move |_: ExecutePlanRequest| Ok(ExecutePlanResponse { plan: running() }));
+    fake.on(move |_: RetryPlanRequest| Ok(RetryPlanResponse { plan: running() }));
+    fake.on(|_: ApplyPlanRequest| {
+        Ok(ApplyPlanResponse { plan: Some(plan(PlanPhase::Apply, PlanState::Processing)) })
+    });
+    fake.on(|_: RevertPlanRequest| {
+        Ok(RevertPlanResponse { plan: Some(plan(PlanPhase::Strategize, PlanState::Processing)) })
+    });
+    let follow = format!("`planctl status {ID} --follow` shows it.\n");
+    for (command, words) in [
+        ("execute", "The steps are being run."),
+        ("retry", "The phase is being run again."),
+        ("apply", "The plan is being applied."),
+        ("revert", "The plan is going back to a new strategy."),
+    ] {
+        let answer = planctl.run(&[command, ID]).await.ended_with(0);
+        let answer = answer.says(&[words, &follow, "state       PROCESSING\n"]);
+        assert_eq!(answer.stderr, "");
+        let json = planctl.json(&[command, ID]).await;
+        assert_eq!(json["plan"]["state"], "PLAN_STATE_PROCESSING");
+    }
+    assert_eq!(fake.asked::<ExecutePlanRequest>()[0].plan_id, ID);
+    assert_eq!(fake.asked::<ApplyPlanRequest>()[0].project_wait, None);
+}
+
+#[tokio::test]
+async fn the_wait_for_the_project_is_sent_and_told() {
+    let (fake, planctl) = service();
+    let (grant, granted) = mpsc::channel();
+    let granted = Mutex::new(granted);
+    fake.on(move |_: ApplyPlanRequest| {
+        granted.lock().unwrap().recv_timeout(DEADLINE).expect("the test grants it");
+        Ok(ApplyPlanResponse { plan: Some(plan(PlanPhase::Apply, PlanState::Processing)) })
+    });
+    // The wait comes on top of the time for an answer.
+    let mut apply = planctl.start(&["apply", ID, "--wait", "5m", "--timeout", "300ms"]);
+    let waiting = "planctl: waiting in line for the project's lock, for 5m at most";
+    apply.wait_for_line(|line| line == waiting, DEADLINE).await;
+    grant.send(()).unwrap();
+    assert_eq!(apply.wait(DEADLINE).await.code(), Some(0), "{}", apply.output());
+    let sent = fake.asked::<ApplyPlanRequest>()[0].project_wait.unwrap();
+    assert_eq!(sent.seconds, 300);
+}
+
+#[tokio::test]
+async fn a_wait_that_is_over_ends_with_75() {
+    let (fake, planctl) = service();
+    fake.on(|_: RetryPlanRequest| -> Result<RetryPlanResponse, _> {
+        Err(conflict("project/sample"))
+    });
+    let answer = planctl.run(&["retry", ID, "--wait", "1s"]).await.ended_with(75);
+    answer.complains(&["error: project/sample is held by owner-7\n", "--wait 5m"]);
+    assert_eq!(fake.asked::<RetryPlanRequest>()[0].project_wait.unwrap().seconds, 1);
+}
+
+#[tokio::test]
+async fn a_conflict_ends_with_75_and_says_who_is_in_the_way() {
+    let (fake, planctl) = service();
+    fake.on(|_: ExecutePlanRequest| -> Result<ExecutePlanResponse, _> {
+        Err(conflict(&format!("plan/{ID}")))
+    });
+    for arguments in [&["execute", ID][..], &["execute", ID, "--watch"]] {
+        let answer = planctl.run(arguments).await.ended_with(75);
+        assert_eq!(answer.stdout, "");
+        answer.complains(&[
+            &format!("error: plan/{ID} is held by owner-7\n"),
+            "since     2026-01-02T03:04:05Z\n",
+            "expires   2026-01-02T03:09:05Z (in 1m 30s)\n",
+            "metadata  instance=b-2\n",
+            &format!("`planctl status {ID} --follow` shows it"),
+        ]);
+    }
+    let error = planctl.error(&["execute", ID], 75).await;
+    assert_eq!(error["reason"], "LOCK_CONFLICT");
+    assert_eq!(error["metadata"]["holder"], "owner-7");
+    assert_eq!(error["metadata"]["holder.instance"], "b-2");
+    assert_eq!(error["metadata"]["expire_time"], "2026-01-02T03:09:05Z");
+}
+
+#[tokio::test]
+async fn a_move_that_is_not_possible_says_what_is() {
+    let (fake, planctl) = service();
+    fake.on(|_: ExecutePlanRequest| -> Result<ExecutePlanResponse, _> {
+        let metadata = [("plan_id", ID), ("move", "execute"), ("possible", "apply,revert,cancel")];
+        Err(refused(Code::FailedPrecondition, reason::INVALID_TRANSITION, &metadata))
+    });
+    let answer = planctl.run(&["execute", ID]).await.ended_with(81);
+    let commands = ["apply", "revert", "cancel"].map(|it| format!("  planctl {it} {ID}\n"));
+    answer.complains(&["error: the service says", &commands.concat()]);
+    let error = planctl.error(&["execute", ID], 81).await;
+    assert_eq!(error["metadata"]["possible"], "apply,revert,cancel");
+}
+
+#[tokio::test]
+async fn uncommitted_changes_are_listed() {
+    let (fake, planctl) = service();
+    fake.on(|_: ApplyPlanRequest| -> Result<ApplyPlanResponse, _> {
+        let word = reason::UNCOMMITTED_CHANGES;
+        Err(refused_with(Code::FailedPrecondition, word, &[], |details| {
+            details.add_precondition_failure_violation(word, "src/a.rs", "is changed");
+            details.add_precondition_failure_violation(word, "b\u{1b}[2J", "is changed");
+        }))
+    });
+    let answer = planctl.run(&["apply", ID]).await.ended_with(81);
+    answer.complains(&["  src/a.rs\n  b\\u{1b}[2J\n"]);
+}

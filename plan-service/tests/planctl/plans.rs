@@ -1,0 +1,189 @@
+//! `planctl use`, `status`, `list`, `changes` and `cancel`.
+
+use proto::{
+    plan::v1::{
+        CancelPlanRequest, CancelPlanResponse, Change, ChangeKind, Changeset,
+        GetDiagnosticsRequest, GetDiagnosticsResponse, ListChangesetsRequest,
+        ListChangesetsResponse, ListPlansRequest, ListPlansResponse, LockView, Plan,
+        PlanDiagnostics, PlanPhase, PlanState, StepState, Strategy, UseActionRequest,
+        UseActionResponse, WatchPlanRequest,
+    },
+    plan_reason as reason,
+};
+use tonic::Code;
+
+use super::support::{ID, executing, plan, refused, service, time, told, with_moves, with_problem};
+
+#[tokio::test]
+async fn a_plan_is_made_under_an_id_of_its_own_which_comes_first() {
+    let (fake, planctl) = service();
+    fake.on(|request: UseActionRequest| {
+        let plan_id = request.plan_id.expect("planctl makes the id");
+        let strategized = plan(PlanPhase::Strategize, PlanState::Processing);
+        Ok(UseActionResponse { plan: Some(Plan { plan_id, ..strategized }) })
+    });
+    let arguments =
+        ["use", "edit/rename", "--project", "sample", "--arg", "from=a b", "--arg", "to=x=y"];
+    let answer = planctl.run(&arguments).await.ended_with(0);
+    let sent = fake.asked::<UseActionRequest>();
+    let id = sent[0].plan_id.clone().unwrap();
+    assert!(answer.stdout.starts_with(&format!("plan        {id}\n")), "{answer:#?}");
+    answer
+        .says(&["arguments   from=\"a b\"\n", "phase       STRATEGIZE\nstate       PROCESSING\n"]);
+    assert_eq!(id.as_bytes()[14], b'7', "a UUIDv7: {id}");
+    assert_eq!(
+        (sent[0].arguments["from"].as_str(), sent[0].arguments["to"].as_str()),
+        ("a b", "x=y")
+    );
+    let quiet = planctl.run(&[&arguments[..], &["--quiet", "--id", ID]].concat()).await;
+    assert_eq!(quiet.ended_with(0).stdout, format!("{ID}\n"));
+    let json = planctl.json(&[&arguments[..], &["--id", ID]].concat()).await;
+    assert_eq!(json["plan"]["plan_id"], ID);
+    assert_eq!(json["plan"]["fencing_token"], 1_763_690_400_000_000_u64);
+    let twice = [&arguments[..], &["--arg", "to=2"]].concat();
+    planctl.run(&twice).await.ended_with(64).complains(&["--arg to is given twice"]);
+}
+
+#[tokio::test]
+async fn an_id_that_is_taken_makes_no_second_plan() {
+    let (fake, planctl) = service();
+    fake.on(|_: UseActionRequest| -> Result<UseActionResponse, _> {
+        Err(refused(Code::AlreadyExists, reason::PLAN_EXISTS, &[("plan_id", ID)]))
+    });
+    let arguments = ["use", "edit/rename", "--project", "sample", "--id", ID];
+    planctl.run(&arguments).await.ended_with(73).complains(&["PLAN_EXISTS"]);
+}
+
+#[tokio::test]
+async fn who_waits_for_the_strategy_gets_it() {
+    let (fake, planctl) = service();
+    fake.on(|_: UseActionRequest| {
+        Ok(UseActionResponse { plan: Some(plan(PlanPhase::Strategize, PlanState::Processing)) })
+    });
+    let arguments = ["use", "edit/rename", "--project", "sample", "--wait"];
+    let watch = fake.on_watch();
+    watch.send(told(&plan(PlanPhase::Strategize, PlanState::Processing))).unwrap();
+    watch.send(told(&plan(PlanPhase::Strategize, PlanState::Complete))).unwrap();
+    drop(watch);
+    planctl.run(&arguments).await.ended_with(0).says(&["state       COMPLETE\n"]);
+    assert!(fake.asked::<WatchPlanRequest>()[0].until_rest);
+    let watch = fake.on_watch();
+    let errored = plan(PlanPhase::Strategize, PlanState::Errored);
+    watch.send(told(&with_problem(errored, "PROJECT_UNUSABLE", "it is gone", &[]))).unwrap();
+    drop(watch);
+    let answer = planctl.run(&arguments).await.ended_with(1);
+    answer.says(&["ERRORED"]).complains(&["error: STRATEGIZE ERRORED: it is gone\n"]);
+}
+
+#[tokio::test]
+async fn a_card_says_how_a_plan_stands_and_what_is_next() {
+    let (fake, planctl) = service();
+    fake.on(|_: GetDiagnosticsRequest| {
+        let steps = [("fmt", StepState::Complete), ("build", StepState::Running)];
+        let strategy = Strategy {
+            base_commit: "0123456789abcdef".to_owned(),
+            base_branch: "refs/heads/main".to_owned(),
+        };
+        let plan = Plan { strategy: Some(strategy), ..executing(PlanState::Processing, &steps) };
+        let lock = LockView {
+            owner_id: "owner-7".to_owned(),
+            fencing_token: 12,
+            expire_time: time(60),
+            ..LockView::default()
+        };
+        let found = PlanDiagnostics {
+            plan: Some(with_moves(plan, &["cancel"])),
+            lock: Some(lock),
+            ..PlanDiagnostics::default()
+        };
+        Ok(GetDiagnosticsResponse { plan: Some(found), ..GetDiagnosticsResponse::default() })
+    });
+    planctl.run(&["status", ID]).await.ended_with(0).says(&[
+        &format!("plan        {ID}\naction      edit/rename\nproject     sample\n"),
+        "base        0123456789ab of main\n",
+        "lock        held by owner-7, expires 2026-01-02T03:05:00Z (in ",
+        ", token 12\n",
+        "STEP   STATE     STARTED               TOOK",
+        "fmt    COMPLETE  2026-01-02T03:04:01Z  3.0s",
+        "build  RUNNING   2026-01-02T03:04:01Z  ",
+        &format!("Possible next\n  planctl cancel {ID}\n"),
+    ]);
+    let json = planctl.json(&["status", ID]).await;
+    assert_eq!(json["plan"]["steps"][1]["state"], "STEP_STATE_RUNNING");
+    assert_eq!(json["lock"]["fencing_token"], 12);
+    assert_eq!(fake.asked::<GetDiagnosticsRequest>()[0].plan_id.as_deref(), Some(ID));
+}
+
+#[tokio::test]
+async fn plans_are_listed_by_their_filters() {
+    let (fake, planctl) = service();
+    fake.on(|_: ListPlansRequest| {
+        let errored =
+            executing(PlanState::Errored, &[("a", StepState::Complete), ("b", StepState::Failed)]);
+        let plans = vec![with_problem(errored, "STEP_FAILED", "b failed", &[])];
+        Ok(ListPlansResponse { plans, ..ListPlansResponse::default() })
+    });
+    let filters = ["--project", "sample", "--action", "edit/rename", "--phase", "EXECUTE"];
+    let arguments = [&["list", "--state", "errored", "--limit", "5"][..], &filters].concat();
+    planctl.run(&arguments).await.ended_with(0).says(&[&format!(
+        "{ID}  sample   edit/rename  EXECUTE  ERRORED  1/2    2026-01-02T03:04:05Z  STEP_FAILED\n"
+    )]);
+    let expected = ListPlansRequest {
+        project: Some("sample".to_owned()),
+        action: Some("edit/rename".to_owned()),
+        phase: PlanPhase::Execute.into(),
+        state: PlanState::Errored.into(),
+        page_size: 5,
+        page_token: String::new(),
+    };
+    assert_eq!(fake.asked::<ListPlansRequest>(), [expected]);
+    let json = planctl.json(&["list"]).await;
+    assert_eq!(json["plans"][0]["problem"]["reason"], "STEP_FAILED");
+    fake.on(|_: ListPlansRequest| Ok(ListPlansResponse::default()));
+    planctl.run(&["list"]).await.ended_with(0).says(&["No plans."]);
+}
+
+#[tokio::test]
+async fn changes_are_listed_by_step() {
+    let (fake, planctl) = service();
+    fake.on(|request: ListChangesetsRequest| {
+        let (step, next) = if request.page_token.is_empty() { ("one", "x") } else { ("two", "") };
+        let change = Change {
+            kind: ChangeKind::Renamed.into(),
+            path: "caf\\303\\251".to_owned(),
+            old_path: "old".to_owned(),
+            ..Change::default()
+        };
+        let changeset = Changeset {
+            step: step.to_owned(),
+            commit: "0123456789abcdef".to_owned(),
+            changes: vec![change],
+            change_count: 1,
+            ..Changeset::default()
+        };
+        Ok(ListChangesetsResponse { changesets: vec![changeset], next_page_token: next.to_owned() })
+    });
+    let answer = planctl.run(&["changes", ID]).await.ended_with(0);
+    let each = |step| format!("{step} (0123456789ab): 1 file\n  R  old -> caf\\303\\251\n");
+    assert_eq!(answer.stdout, format!("{}\n{}", each("one"), each("two")));
+    let json = planctl.json(&["changes", ID]).await;
+    assert_eq!(json["changesets"][1]["changes"][0]["kind"], "CHANGE_KIND_RENAMED");
+}
+
+#[tokio::test]
+async fn a_plan_is_cancelled_or_told_to_stop() {
+    let (fake, planctl) = service();
+    fake.on(|_: CancelPlanRequest| {
+        let plan = plan(PlanPhase::Strategize, PlanState::Cancelled);
+        Ok(CancelPlanResponse { plan: Some(plan) })
+    });
+    let answer = planctl.run(&["cancel", ID, "--reason", "not needed"]).await.ended_with(0);
+    answer.says(&["Cancelled.\n", "state       CANCELLED\n"]);
+    assert_eq!(fake.asked::<CancelPlanRequest>()[0].reason, "not needed");
+    fake.on(|_: CancelPlanRequest| {
+        let running = executing(PlanState::Processing, &[]);
+        Ok(CancelPlanResponse { plan: Some(Plan { cancel_requested: true, ..running }) })
+    });
+    let answer = planctl.run(&["cancel", ID]).await.ended_with(0);
+    answer.says(&["Told to stop: `planctl status", "state       PROCESSING, told to stop\n"]);
+}

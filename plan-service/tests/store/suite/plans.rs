@@ -1,0 +1,126 @@
+//! Plans: what is written is read.
+
+use plan_service::{
+    domain::{Merge, Phase, PlanId, State, StepState},
+    store::{OutputTail, PlanWrite},
+};
+
+use crate::kit::{Kit, event, fence, key, new_plan, oid, problem, written};
+
+pub(crate) async fn a_plan_is_kept_as_it_is(kit: Kit) {
+    let plan = new_plan();
+    assert_eq!(kit.store.plan(plan.id).await.unwrap(), None);
+    assert_eq!(kit.store.plan_version(plan.id).await.unwrap(), None);
+    let first = event(&plan, 3);
+    assert!(kit.store.add_plan(&plan, fence(&plan, 3), first.clone()).await.unwrap());
+    let mut kept = plan.clone();
+    (kept.fencing_token, kept.version) = (3, 1);
+    assert_eq!(kit.store.plan(plan.id).await.unwrap(), Some(kept.clone()));
+    assert_eq!(kit.store.plan_version(plan.id).await.unwrap(), Some(1));
+    assert_eq!(kit.store.events(plan.id).await.unwrap(), std::slice::from_ref(&first));
+
+    (kept.phase, kept.state, kept.problem) = (Phase::Apply, State::Constrained, Some(problem()));
+    kept.merge = Some(Merge { branch: "refs/heads/main".into(), from: oid('a'), commit: oid('b') });
+    kept.steps[0].state = StepState::Failed;
+    kept.run = None;
+    let second = event(&kept, 4);
+    let write = PlanWrite { event: Some(second.clone()), ..PlanWrite::of(&kept) };
+    assert_eq!(kit.write(4, write).await, 2);
+    (kept.fencing_token, kept.version) = (4, 2);
+    assert_eq!(kit.store.plan(plan.id).await.unwrap(), Some(kept.clone()));
+    assert_eq!(kit.store.events(plan.id).await.unwrap(), [first.clone(), second.clone()]);
+
+    // The same again, because its outcome was not known, is no other event.
+    let write = PlanWrite { event: Some(second.clone()), ..PlanWrite::of(&kept) };
+    assert_eq!(kit.write(4, write).await, 3);
+    assert_eq!(kit.store.events(plan.id).await.unwrap(), [first, second]);
+}
+
+pub(crate) async fn a_plan_is_added_once(kit: Kit) {
+    let plan = kit.added().await;
+    let before = kit.all_of(plan.id).await;
+    let mut again = plan.clone();
+    again.state = State::Processing;
+    assert!(!kit.store.add_plan(&again, fence(&again, 9), event(&again, 9)).await.unwrap());
+    assert_eq!(kit.all_of(plan.id).await, before);
+}
+
+pub(crate) async fn output_is_counted_in_the_plan(kit: Kit) {
+    let plan = kit.added().await;
+    let bytes = OutputTail { total_bytes: 9, tail: vec![0, 255, b'\n'] };
+    let none = OutputTail::default();
+    for (version, (key, output)) in [
+        (key(false, "first"), &none),
+        (key(true, "first"), &none),
+        (key(true, "first"), &bytes),
+        (key(false, "second"), &bytes),
+        (key(false, "nobody"), &none),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let done = kit.store.write_output(fence(&plan, 2), &key, output).await.unwrap();
+        assert_eq!(written(done), version as u64 + 2);
+        assert_eq!(kit.store.outputs(plan.id).await.unwrap().get(&key), Some(output));
+    }
+    assert_eq!(kit.store.outputs(plan.id).await.unwrap().len(), 4);
+    let listed = kit.store.plans(&Default::default(), None, 10).await.unwrap();
+    let kept = kit.store.plan(plan.id).await.unwrap().unwrap();
+    assert_eq!(listed, std::slice::from_ref(&kept));
+    assert_eq!((kept.steps[0].output_bytes, kept.steps[1].output_bytes), (0, 9));
+    assert_eq!(kept.checks[0].output_bytes, 9);
+    assert_eq!((kept.fencing_token, kept.version), (2, 6));
+
+    kit.write(2, PlanWrite { begin_anew: true, ..PlanWrite::of(&kept) }).await;
+    assert!(kit.store.outputs(plan.id).await.unwrap().is_empty());
+    let kept = kit.store.plan(plan.id).await.unwrap().unwrap();
+    assert_eq!((kept.steps[1].output_bytes, kept.checks[0].output_bytes), (0, 0));
+}
+
+pub(crate) async fn only_what_runs_is_cancelled(kit: Kit) {
+    let mut plan = kit.added().await;
+    let nobody = PlanId::new();
+    for id in [plan.id, nobody] {
+        assert!(!kit.store.request_cancel(id, "enough").await.unwrap());
+        assert_eq!(kit.store.cancel_requested(id).await.unwrap(), None);
+    }
+    assert_eq!(kit.store.plan_version(plan.id).await.unwrap(), Some(1));
+
+    plan.state = State::Processing;
+    kit.write(2, PlanWrite::of(&plan)).await;
+    let reason = "enough: \0 ' \" \u{202e}";
+    assert!(kit.store.request_cancel(plan.id, reason).await.unwrap());
+    assert!(kit.store.request_cancel(plan.id, "another reason").await.unwrap());
+    assert_eq!(kit.store.cancel_requested(plan.id).await.unwrap().as_deref(), Some(reason));
+    assert_eq!(kit.store.plan_version(plan.id).await.unwrap(), Some(4), "a watch sees it");
+
+    // The run's own writes leave it; a new run begins without it.
+    kit.write(2, PlanWrite::of(&plan)).await;
+    let kept = kit.store.plan(plan.id).await.unwrap().unwrap();
+    assert_eq!((kept.cancel_requested.as_deref(), kept.fencing_token), (Some(reason), 2));
+    kit.write(3, PlanWrite { forget_cancel: true, ..PlanWrite::of(&plan) }).await;
+    assert_eq!(kit.store.cancel_requested(plan.id).await.unwrap(), None);
+    assert_eq!(kit.store.plan(plan.id).await.unwrap().unwrap().cancel_requested, None);
+}
+
+pub(crate) async fn what_runs_is_found(kit: Kit) {
+    let mut expected = Vec::new();
+    for state in [State::Processing, State::Queued, State::Processing, State::Complete] {
+        let mut plan = new_plan();
+        (plan.phase, plan.state) = (Phase::Execute, state);
+        kit.add(&plan).await;
+        if state == State::Processing {
+            expected.push(plan.id);
+        }
+    }
+    kit.added().await;
+    expected.sort();
+    assert_eq!(kit.store.processing_plans().await.unwrap(), expected);
+    let counts = [
+        (Phase::Action, State::Queued, 1),
+        (Phase::Execute, State::Queued, 1),
+        (Phase::Execute, State::Processing, 2),
+        (Phase::Execute, State::Complete, 1),
+    ];
+    assert_eq!(kit.store.count_plans().await.unwrap(), counts);
+}
