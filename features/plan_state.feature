@@ -23,6 +23,7 @@ Feature: What the plan service keeps cannot race
       | where            | services                         |
       | in memory        | a plan service in memory         |
 
+  @serial
   Scenario Outline: A thousand creates and uses lose nothing, <where>
     Given <services>
     And a project shop
@@ -60,6 +61,7 @@ Feature: What the plan service keeps cannot race
       | where            | services                         |
       | in memory        | a plan service in memory         |
 
+  @serial
   Scenario: Fifty steps beside each other, two hundred changes each
     Given a plan service with "--max-parallel-steps 50"
     And a project shop

@@ -7,7 +7,7 @@ use service_kit::testing::eventually;
 use tokio::time::timeout;
 use tonic::{Response, Status, transport::Channel};
 
-use super::{Answer, PATIENCE, PlanWorld, Written, locks};
+use super::{Answer, PATIENCE, PlanWorld, Written};
 use crate::answer::shown;
 
 type Client = PlanServiceClient<Channel>;
@@ -125,48 +125,36 @@ impl PlanWorld {
         self.answer = Some(answer);
     }
 
-    /// Waits until a plan stands there, and no run has its lock any more; panics
-    /// when it comes to rest elsewhere.
+    /// Waits until a plan stands there; panics when it comes to rest elsewhere.
+    /// Its next move is possible from then on, whether its lock is free yet or
+    /// not.
     pub(crate) async fn becomes(
         &self,
         plan_id: &str,
         wanted: &str,
         within: Duration,
     ) -> wire::Plan {
-        let mut last = String::new();
         let what = format!("plan {plan_id} becomes {wanted}");
-        let waited = eventually(&what, within, async || {
+        eventually(&what, within, async || {
             let plan = self.get_plan(plan_id).await;
             let now = format!("{} {}", phase(&plan), state(&plan));
-            last = stands(&plan);
             if now == wanted {
                 return Some(plan);
             }
             let stuck = matches!(state(&plan), "ERRORED" | "CONSTRAINED" | "CANCELLED" | "APPLIED");
-            assert!(!stuck, "it is {last} instead of {wanted}");
+            assert!(!stuck, "it is {} instead of {wanted}", stands(&plan));
             None
         })
-        .await;
-        self.is_let_go(plan_id).await;
-        waited
+        .await
     }
 
     /// Waits until a plan is not worked on, wherever it stands then.
     pub(crate) async fn comes_to_rest(&self, plan_id: &str) -> wire::Plan {
-        let plan = eventually("the plan comes to rest", super::SOON, async || {
+        eventually("the plan comes to rest", super::SOON, async || {
             let plan = self.get_plan(plan_id).await;
             (!matches!(state(&plan), "PROCESSING" | "QUEUED")).then_some(plan)
         })
-        .await;
-        self.is_let_go(plan_id).await;
-        plan
-    }
-
-    /// The last state is written before the locks are given back.
-    async fn is_let_go(&self, plan_id: &str) {
-        if let Some(locks) = self.locks.as_ref().filter(|locks| !locks.is_away()) {
-            locks.no_run_has(&locks::of_plan(plan_id)).await;
-        }
+        .await
     }
 
     /// The changesets of a plan, all pages.

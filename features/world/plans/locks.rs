@@ -25,7 +25,6 @@ pub(crate) struct LockSide {
     url: String,
     channel: Channel,
     proxy: Option<TcpProxy>,
-    is_away: bool,
     /// Those who wait in line.
     waiting: Vec<Waiting>,
     _database: Option<TestDatabase>,
@@ -61,15 +60,7 @@ impl LockSide {
             false => None,
         };
         let url = proxy.as_ref().map_or(url, |proxy| format!("http://{}", proxy.address()));
-        Self {
-            _server: server,
-            url,
-            channel,
-            proxy,
-            is_away: false,
-            waiting: Vec::new(),
-            _database: database,
-        }
+        Self { _server: server, url, channel, proxy, waiting: Vec::new(), _database: database }
     }
 
     /// Where the plan services find it.
@@ -77,13 +68,8 @@ impl LockSide {
         &self.url
     }
 
-    pub(crate) fn is_away(&self) -> bool {
-        self.is_away
-    }
-
     /// Takes it away from the plan services, or gives it back.
     pub(crate) async fn set_away(&mut self, away: bool) {
-        self.is_away = away;
         match (&self.proxy, away) {
             (Some(proxy), true) => proxy.cut().await,
             (Some(proxy), false) => proxy.resume().await,
@@ -122,16 +108,6 @@ impl LockSide {
     pub(crate) async fn is_not_live(&self, resource: &wire::Resource) {
         let what = format!("the lease on {resource} is over");
         eventually(&what, SOON, async || self.live(resource).await.is_none().then_some(())).await;
-    }
-
-    /// Waits until no run has it: a person may.
-    pub(crate) async fn no_run_has(&self, resource: &wire::Resource) {
-        let what = format!("no run has {resource}");
-        eventually(&what, SOON, async || {
-            let lock = self.live(resource).await;
-            lock.is_none_or(|lock| !lock.owner_id.contains('-')).then_some(())
-        })
-        .await;
     }
 
     /// All live locks.

@@ -205,6 +205,10 @@ impl Planner {
 
 /// Whether a merge that was noted has been made.
 pub(super) async fn is_made(repo: &Repo, merge: &Merge) -> Result<bool, GitError> {
+    // It was noted and never made, and git has cleaned up since.
+    if repo.resolve(merge.commit.as_str()).await?.is_none() {
+        return Ok(false);
+    }
     match repo.resolve(&merge.branch).await? {
         Some(tip) => repo.is_ancestor(&merge.commit, &tip).await,
         None => Ok(false),

@@ -56,7 +56,13 @@ impl Planner {
         let owner = self.inner.locks.with_new_owner();
         let guard = self.lock_plan(&owner, id, asked.verb()).await?;
         let mut locks = Locks { plan: guard, project: None };
-        match self.look(id, asked, project_wait, &owner, &mut locks).await {
+        let looked = self.look(id, asked, project_wait, &owner, &mut locks).await;
+        // It may have waited for long.
+        let looked = match looked {
+            Ok(_) if self.is_stopping() => Err(PlanError::ShuttingDown),
+            looked => looked,
+        };
+        match looked {
             Ok((plan, phase)) => {
                 let anew = asked == Move::Revert;
                 Ok(Prepared { plan, locks, phase, anew, place })
@@ -80,7 +86,8 @@ impl Planner {
         locks: &mut Locks,
     ) -> Result<(Plan, Phase), PlanError> {
         let mut plan = self.plan(id).await?;
-        if plan.state == State::Processing {
+        let may_be_merged = plan.phase == Phase::Apply && plan.merge.is_some();
+        if plan.state == State::Processing || (may_be_merged && !plan.state.is_final()) {
             // Its lock could be taken: its run is gone.
             plan = self.settle(plan, owner, locks).await?;
         }
@@ -91,6 +98,7 @@ impl Planner {
                 let guard = self.lock_project(owner, &plan.project, id, project_wait).await?;
                 locks.project = Some(guard);
             }
+            self.finish_merges_of_others(&plan, locks).await?;
             self.refuse_uncommitted_changes(&plan).await?;
         }
         Ok((plan, phase))

@@ -28,13 +28,14 @@ impl Planner {
             attempt += 1;
             match self.prepare(id, Move::Cancel, Duration::ZERO).await {
                 Ok(prepared) => return self.cancel_at_rest(prepared, reason).await,
-                Err(PlanError::Conflict(conflict)) => {
+                // A full instance can still tell a run to end.
+                Err(refused @ (PlanError::Conflict(_) | PlanError::Overloaded { .. })) => {
                     if self.inner.store.request_cancel(id, reason).await? {
                         self.poke(id);
                         return self.plan(id).await;
                     }
                     if attempt == ATTEMPTS {
-                        return Err(PlanError::Conflict(conflict));
+                        return Err(refused);
                     }
                 }
                 Err(error) => return Err(error),

@@ -16,14 +16,17 @@ use super::{
     Planner,
     apply::{is_made, repair},
     begin::lock_refused,
-    run::{Locks, chain, event},
+    run::{Halt, Locks, chain, event},
 };
 use crate::{
-    domain::{Merge, Moment, Phase, Plan, PlanId, Problem, ProblemReason, State, StepState},
+    domain::{Fence, Merge, Moment, Phase, Plan, PlanId, Problem, ProblemReason, State, StepState},
     error::PlanError,
-    git::{From, Raised, RefMove},
-    store::{Fenced, PlanWrite},
+    git::{From, Raised, RefMove, Repo},
+    store::{Fenced, PlanFilter, PlanWrite},
 };
+
+/// Between two looks at how long the locks are trusted.
+const TELL: Duration = Duration::from_millis(100);
 
 /// What the recovery says that it does with a plan, in its lock's metadata.
 pub(super) const RECOVER: &str = "recover";
@@ -39,9 +42,6 @@ impl Planner {
             Ok(abandoned) => abandoned,
             Err(error) => return tracing::warn!(%error, "cannot look for abandoned worktrees"),
         };
-        if abandoned.is_empty() {
-            return;
-        }
         for folder in &abandoned {
             tracing::info!(folder = %folder.display(), "removing an abandoned worktree");
             if let Err(error) = crate::git::remove_folder(folder).await {
@@ -162,6 +162,14 @@ impl Planner {
         if applied {
             plan.state = State::Applied;
             plan.problem = None;
+        } else if plan.state != State::Processing {
+            // Its merge was noted and not made; how it ended stands.
+            return Ok(plan);
+        } else if let Some(reason) = plan.cancel_requested.clone() {
+            // Its run was told, and died before it could act on it.
+            plan.state = State::Cancelled;
+            plan.problem = Some(Halt::Cancelled(reason).problem());
+            self.drop_branch_of(&plan, locks).await;
         } else {
             plan.state = State::Errored;
             plan.problem = Some(interrupted(&plan));
@@ -184,6 +192,71 @@ impl Planner {
         }
     }
 
+    /// Finishes the work tree of merges of other plans of the project, whose runs
+    /// are gone: the project's lock is ours, so they are not under way. Their rows
+    /// are left to their own recovery.
+    pub(super) async fn finish_merges_of_others(
+        &self,
+        plan: &Plan,
+        locks: &Locks,
+    ) -> Result<(), PlanError> {
+        let filter = PlanFilter {
+            project: Some(plan.project.clone()),
+            phase: Some(Phase::Apply),
+            state: Some(State::Processing),
+            ..PlanFilter::default()
+        };
+        for other in self.plans(&filter, None, PAGE).await? {
+            let Some(merge) = other.merge.as_ref().filter(|_| other.id != plan.id) else {
+                continue;
+            };
+            let repo = self.repo_of(plan).await?;
+            let made = is_made(&repo, merge).await.map_err(|error| unusable(plan, &error))?;
+            if made {
+                self.repair_under(&repo, merge, locks.fence(plan.id), plan, locks).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Repairs the work tree for as long as the locks are trusted.
+    async fn repair_under(
+        &self,
+        repo: &Repo,
+        merge: &Merge,
+        fence: Fence,
+        plan: &Plan,
+        locks: &Locks,
+    ) -> Result<(), PlanError> {
+        let (tell, deadline) = tokio::sync::watch::channel(locks.deadline());
+        let telling = async {
+            loop {
+                tokio::time::sleep(TELL).await;
+                tell.send_replace(locks.deadline());
+            }
+        };
+        let repaired = tokio::select! {
+            repaired = repair(self, repo, merge, &merge.commit, fence, deadline) => repaired,
+            never = telling => never,
+        };
+        repaired.map_err(|message| PlanError::ProjectUnusable {
+            project: plan.project.clone(),
+            message,
+        })
+    }
+
+    /// Removes the branch of a plan that ends, if it can be.
+    async fn drop_branch_of(&self, plan: &Plan, locks: &Locks) {
+        let fence = locks.fence(plan.id);
+        let Ok(repo) = self.repo_of(plan).await else { return };
+        if matches!(repo.raise_fence(fence).await, Ok(Raised::Raised)) {
+            let moves = [RefMove { name: plan.branch(), from: From::Anything, to: None }];
+            let moved = repo.move_refs(fence, &moves).await;
+            let dropped = repo.drop_fence(fence).await;
+            tracing::debug!(plan.id = %plan.id, ?moved, ?dropped, "dropped a plan's branch");
+        }
+    }
+
     /// Finishes a merge that was made by a run that is gone. False when it was
     /// not made.
     async fn settle_merge(
@@ -193,18 +266,10 @@ impl Planner {
         owner: &LockClient,
         locks: &mut Locks,
     ) -> Result<bool, PlanError> {
-        let repo = match self.repo_of(plan).await {
-            Ok(repo) => repo,
-            // A project that is gone has no merge to finish.
-            Err(PlanError::ProjectUnusable { .. } | PlanError::ProjectNotFound(_)) => {
-                return Ok(false);
-            }
-            Err(error) => return Err(error),
-        };
-        let failed = |error: crate::git::GitError| PlanError::ProjectUnusable {
-            project: plan.project.clone(),
-            message: chain(&error),
-        };
+        // If the project cannot be looked at, whether it has the merge is not known:
+        // then the plan stays as it is.
+        let repo = self.repo_of(plan).await?;
+        let failed = |error: crate::git::GitError| unusable(plan, &error);
         let fence = locks.fence(plan.id);
         // From here on the run that is gone cannot make it any more, should it
         // come back.
@@ -218,15 +283,16 @@ impl Planner {
             let guard = self.lock_project(owner, &plan.project, plan.id, Duration::ZERO).await?;
             locks.project = Some(guard);
         }
-        let (_told, deadline) = tokio::sync::watch::channel(locks.deadline());
-        repair(self, &repo, merge, &merge.commit, fence, deadline).await.map_err(|message| {
-            PlanError::ProjectUnusable { project: plan.project.clone(), message }
-        })?;
+        self.repair_under(&repo, merge, fence, plan, locks).await?;
         let moves = [RefMove { name: plan.branch(), from: From::Anything, to: None }];
         let _moved = repo.move_refs(fence, &moves).await.map_err(failed)?;
         repo.drop_fence(fence).await.map_err(failed)?;
         Ok(true)
     }
+}
+
+fn unusable(plan: &Plan, error: &crate::git::GitError) -> PlanError {
+    PlanError::ProjectUnusable { project: plan.project.clone(), message: chain(error) }
 }
 
 fn interrupted(plan: &Plan) -> Problem {

@@ -44,7 +44,10 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(100);
 /// Between two looks for the wish that the plan be cancelled, in [`LOOK`]s.
 const LOOKS_TO_CANCEL: u32 = 10;
-/// How long the last write of a run is tried for.
+/// How long the database may take to say whether somebody wants the plan to be
+/// cancelled; it is asked again soon.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// How long the last write of a run is tried for after its lease is lost.
 const LAST_WRITE: Duration = Duration::from_secs(10);
 /// Between two attempts of a write.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -247,14 +250,21 @@ impl Run {
                 () = self.poke.notified() => true,
                 _ = looks.tick() => {
                     count = count.wrapping_add(1);
+                    if Deadline::now() >= *self.deadline.borrow() {
+                        // Also when the machine has slept, which the clock that
+                        // leases are trusted by does not see.
+                        break self.halt(Halt::LockLost("its lease ran out".to_owned()));
+                    }
                     self.deadline.send_replace(deadline(&self.plan_lock, self.project_lock.as_ref()));
                     count.is_multiple_of(LOOKS_TO_CANCEL)
                 }
             };
-            if ask
-                && let Ok(Some(reason)) = self.inner().store.cancel_requested(self.fence.plan).await
-            {
-                self.halt(Halt::Cancelled(reason));
+            if ask {
+                let wish = self.inner().store.cancel_requested(self.fence.plan);
+                // A slow database must not keep this from the leases.
+                if let Ok(Ok(Some(reason))) = timeout(PATIENCE, wish).await {
+                    self.halt(Halt::Cancelled(reason));
+                }
             }
         }
         std::future::pending().await
@@ -375,7 +385,19 @@ impl Run {
     }
 
     /// Writes what came of the work: the last write of the run.
-    pub(super) async fn finish(&self, state: State, problem: Option<Problem>) -> Option<Plan> {
+    pub(super) async fn finish(
+        &self,
+        mut state: State,
+        mut problem: Option<Problem>,
+    ) -> Option<Plan> {
+        // A wish that came too late to be seen is not lost.
+        if !state.is_final()
+            && let Ok(Some(reason)) = self.inner().store.cancel_requested(self.fence.plan).await
+        {
+            state = State::Cancelled;
+            problem = Some(Halt::Cancelled(reason).problem());
+            self.forget_branch().await;
+        }
         let mut plan = self.plan.lock().await;
         let mut next = plan.clone();
         next.state = state;
@@ -391,25 +413,24 @@ impl Run {
         let beside = Beside { ends: true, ..Beside::default() };
         let give_up = Instant::now() + LAST_WRITE;
         loop {
-            let attempt = timeout(LAST_WRITE, self.write_once(&plan, &mut next, &beside)).await;
-            match attempt {
-                Ok(Ok(Fenced::Written(version))) => {
+            match self.write_once(&plan, &mut next, &beside).await {
+                Ok(Fenced::Written(version)) => {
                     next.version = version;
                     next.fencing_token = self.fence.token;
                     *plan = next.clone();
                     return Some(next);
                 }
-                Ok(Ok(Fenced::Refused)) => {
-                    tracing::warn!(plan = %self.fence.plan, "another run has the plan: this one \
+                Ok(Fenced::Refused) => {
+                    tracing::warn!(plan.id = %self.fence.plan, "another run has the plan: this one \
                         writes nothing more");
                     return None;
                 }
-                Ok(Err(error)) => tracing::warn!(plan = %self.fence.plan, error = %chain(&error),
-                    "the end of a run was not written"),
-                Err(_elapsed) => {}
+                Err(error) => tracing::warn!(plan.id = %self.fence.plan, error = %chain(&error),
+                    "the end of a run was not written; trying again"),
             }
-            if Instant::now() >= give_up {
-                // The recovery finds it PROCESSING once its lease is over.
+            // With the lease the plan is ours, however long the database is away.
+            // Without, the recovery finds it PROCESSING.
+            if self.plan_lock.check().is_err() && Instant::now() >= give_up {
                 return None;
             }
             sleep(AGAIN).await;
