@@ -1,4 +1,8 @@
-//! The URL of a service's database, and whether to bring its schema up to date.
+//! The URL of a service's database, and whether to bring its schema up to date. What the schema is
+//! made of: [`migrations`].
+
+#[cfg(feature = "migrations")]
+pub mod migrations;
 
 use std::{fmt, path::PathBuf};
 

@@ -18,6 +18,7 @@
 mod common;
 mod error;
 mod file;
+mod range;
 mod span;
 
 use std::ffi::OsString;
@@ -26,8 +27,9 @@ use std::path::PathBuf;
 use clap::builder::Resettable;
 use clap::{Arg, ArgMatches, Command, Parser};
 
-pub use common::{LogConfig, PlainText, RangeError, ShutdownConfig, check_plain_text, listen};
+pub use common::{LogConfig, PlainText, ShutdownConfig, check_plain_text, listen};
 pub use error::SettingsError;
+pub use range::{RangeError, check_count, check_span};
 pub use span::span;
 
 /// The flag that names the file. The file itself cannot set it.

@@ -3,8 +3,10 @@
 //! Everything here panics with a clear message instead of returning errors, and everything it
 //! starts is gone after the test process, however that ends.
 
+mod answer;
 mod eventually;
 mod in_process;
+mod migrations;
 mod pgbouncer;
 mod port;
 pub mod postgres;
@@ -12,8 +14,10 @@ mod process;
 mod proxy;
 mod terminal;
 
+pub use answer::Answer;
 pub use eventually::eventually;
 pub use in_process::InProcess;
+pub use migrations::assert_migrations;
 pub use nix::sys::signal::Signal;
 pub use pgbouncer::PgBouncer;
 pub use port::free_port;

@@ -7,7 +7,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use service_kit::shutdown::Signals;
-use service_kit::testing::{PostgresServer, Process, Signal, TcpProxy, eventually, postgres};
+use service_kit::testing::{
+    Answer, PostgresServer, Process, Signal, TcpProxy, eventually, postgres,
+};
 use sqlx::{Connection, Executor, PgConnection, Row};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -183,6 +185,34 @@ async fn a_proxy_takes_a_server_away_and_brings_it_back() {
     assert!(query(&url).await.is_err());
     proxy.resume().await;
     query(&url).await.unwrap();
+}
+
+async fn shell(script: &str, stdin: &str) -> Answer {
+    let mut command = tokio::process::Command::new("sh");
+    command.args(["-c", script]);
+    Answer::of(command, stdin, SOON).await
+}
+
+#[tokio::test]
+async fn an_answer_is_what_a_command_has_said() {
+    let error = r#"{"error": {"message": "wrong", "reason": "WRONG"}}"#;
+    let script = format!("cat; printf '\n[2]'; echo '{error}' >&2; exit 3");
+    let answer = shell(&script, "[1]").await.in_utf8().ended_with(3);
+    let answer = answer.says(&["[1]", "[2]"]).complains(&["WRONG"]);
+    assert_eq!(answer.stdout, "[1]\n[2]");
+    assert_eq!(answer.lines().iter().map(|line| &line[0]).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(answer.error()["reason"], "WRONG");
+
+    let answer = shell(r"printf '\377'", "").await.ended_with(0);
+    assert_eq!((answer.bytes.as_slice(), answer.stdout.as_str()), (&[0xff][..], "\u{fffd}"));
+    let answer = shell("cat; echo '{\"a\": 1}'", "").await;
+    assert_eq!(answer.json()["a"], 1);
+}
+
+#[tokio::test]
+#[should_panic(expected = "not UTF-8")]
+async fn an_answer_that_is_not_utf8_is_noticed() {
+    shell(r"printf '\377'", "").await.in_utf8();
 }
 
 #[tokio::test]

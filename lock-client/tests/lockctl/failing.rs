@@ -23,7 +23,7 @@ async fn a_conflict_names_the_holder_and_what_to_do() {
 
     let refused =
         lockctl.run(&["acquire", "plan/42", "--owner", "second", "--output", "json"]).await;
-    let error = refused.ended_with(75).error();
+    let error = refused.ended_with(75).only_error();
     assert_eq!(error["reason"], "LOCK_CONFLICT");
     assert_eq!(error["metadata"]["resource"], "plan/42");
     assert_eq!(error["metadata"]["holder"], "first");
@@ -50,7 +50,7 @@ async fn what_is_not_held_ends_with_76() {
     let renew = ["renew", "plan/a b", "--owner", "a", "--token", "1"];
     lockctl.run(&renew).await.ended_with(76).complains(&["`lockctl get 'plan/a b'`"]);
     let release = ["release", "plan/42", "--owner", "b", "--output", "json"];
-    let error = lockctl.run(&release).await.ended_with(76).error();
+    let error = lockctl.run(&release).await.ended_with(76).only_error();
     assert_eq!(error["reason"], "LOCK_NOT_HELD");
     assert_eq!(error["metadata"]["holder"], "a");
     server.stop().await;
@@ -68,7 +68,7 @@ async fn what_ran_out_ends_with_76() {
     assert_eq!(answer.stderr.to_lowercase().matches("acquire").count(), 1, "{answer:#?}");
     answer.complains(&["acquire it anew", "What it protects may have changed"]);
     let error = lockctl.run(&[&renew[..], &["--output", "json"]].concat()).await;
-    let error = error.ended_with(76).error();
+    let error = error.ended_with(76).only_error();
     assert_eq!(error["reason"], "LOCK_EXPIRED");
     assert_eq!(error["metadata"]["expire_time"], held["lock"]["expire_time"]);
     server.stop().await;
@@ -83,7 +83,7 @@ async fn what_the_server_finds_wrong_ends_with_64_and_names_the_fields() {
     let words = ["end_time is not after start_time"];
     lockctl.run(&wrong_times).await.ended_with(64).complains(&words);
     let error = lockctl.run(&[&wrong[..], &["--output", "json"]].concat()).await;
-    let error = error.ended_with(64).error();
+    let error = error.ended_with(64).only_error();
     assert_eq!(error["reason"], "INVALID_REQUEST");
     assert!(error["metadata"]["ttl"].is_string(), "{error}");
     server.stop().await;
@@ -119,7 +119,7 @@ async fn wrong_arguments_end_with_64_and_say_what_is_right() {
     ] {
         nowhere.run(arguments).await.ended_with(64).complains(&[words]);
     }
-    let error = nowhere.run(&["get", "plan", "--output", "json"]).await.ended_with(64).error();
+    let error = nowhere.run(&["get", "plan", "--output", "json"]).await.ended_with(64).only_error();
     assert_eq!(error["reason"], "INVALID_ARGUMENTS");
 }
 
@@ -133,7 +133,7 @@ async fn a_server_that_is_not_there_ends_with_69_and_is_named() {
         "LOCKCTL_ADDR",
     ]);
     let error = nowhere.run(&[&get[..], &["--output", "json"]].concat()).await;
-    let error = error.ended_with(69).error();
+    let error = error.ended_with(69).only_error();
     assert_eq!(error["reason"], "UNAVAILABLE");
     assert_eq!(error["metadata"]["addresses"], "http://127.0.0.1:1");
 }

@@ -41,7 +41,7 @@ async fn a_lock_is_shown_and_broken_and_its_holder_is_told() {
                than 64 characters\"\n";
     told.complains(&[by, why, "may have changed meanwhile"]);
     let error = lockctl.run(&[&renew[..], &["--output", "json"]].concat()).await;
-    let error = error.ended_with(76).error();
+    let error = error.ended_with(76).only_error();
     assert_eq!(error["reason"], "LOCK_NOT_HELD");
     assert_eq!(error["metadata"]["release_reason"], WHY);
     let by = error["metadata"]["released_by"].as_str().unwrap();
@@ -77,7 +77,7 @@ async fn a_lock_that_has_moved_on_is_left_alone() {
     let advice = "Nothing was changed.\n`lockctl get plan/42` shows that hold";
     moved.complains(&["next", &is_not, &is, advice]);
     let json = [&force("plan/42", &old, WHY)[..], &["--output", "json"]].concat();
-    let error = lockctl.run(&json).await.ended_with(76).error();
+    let error = lockctl.run(&json).await.ended_with(76).only_error();
     assert_eq!(error["reason"], "LOCK_NOT_HELD");
     assert_eq!(error["metadata"]["holder"], "next");
     assert_eq!(error["metadata"]["fencing_token"], new.as_str());

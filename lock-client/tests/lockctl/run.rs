@@ -2,12 +2,12 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 
-use service_kit::testing::{Signal, TcpProxy};
+use service_kit::testing::{Answer, Signal, TcpProxy};
 
 use super::support::{DEADLINE, LOCKCTL, Lockctl, server};
 
 /// Runs a line of shell under a lock.
-async fn shell(lockctl: &Lockctl, line: &str) -> super::support::Answer {
+async fn shell(lockctl: &Lockctl, line: &str) -> Answer {
     lockctl.run(&["run", "plan/42", "--ttl", "60s", "--", "sh", "-c", line]).await
 }
 
@@ -55,7 +55,7 @@ async fn what_cannot_be_run_lets_the_lock_go() {
     let run = ["run", "plan/42", "--", "/no/such/command"];
     lockctl.run(&run).await.ended_with(127).complains(&["/no/such/command cannot be found"]);
     let run = ["run", "plan/42", "--output", "json", "--", "/"];
-    let error = lockctl.run(&run).await.ended_with(126).error();
+    let error = lockctl.run(&run).await.ended_with(126).only_error();
     assert_eq!(error["reason"], "COMMAND_NOT_EXECUTABLE");
     assert!(lockctl.is_free("plan/42").await);
     server.stop().await;

@@ -18,7 +18,7 @@ async fn two_runs_of_one_owner_do_not_run_at_the_same_time() {
     assert_eq!(second.stdout, "");
     second.complains(&["plan/42 is held by me already", "--reenter"]);
     let json = [&["--output", "json"], &run[..], &["echo", "ran"]].concat();
-    let error = lockctl.run(&json).await.ended_with(75).error();
+    let error = lockctl.run(&json).await.ended_with(75).only_error();
     assert_eq!(error["reason"], "HELD_ALREADY");
     assert_eq!(error["metadata"]["owner_id"], "me");
     // It is as the first one has it.

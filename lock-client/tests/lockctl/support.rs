@@ -1,10 +1,10 @@
 //! Starts servers and the binary, and reads what it says.
 
-use std::{net::SocketAddr, process::Stdio, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use lock_server::testing::TestServer;
 use serde_json::Value;
-use service_kit::testing::{Process, eventually};
+use service_kit::testing::{Answer, Process, eventually};
 use tokio::process::Command;
 
 /// The binary.
@@ -45,14 +45,8 @@ impl Lockctl {
     pub(crate) async fn run_with(&self, arguments: &[&str], envs: &[(&str, &str)]) -> Answer {
         let mut command = Command::new(LOCKCTL);
         command.args(arguments).env("LOCKCTL_ADDR", &self.url).env_remove("LOCKCTL_OWNER");
-        command.envs(envs.iter().copied()).stdin(Stdio::null()).kill_on_drop(true);
-        let output = tokio::time::timeout(DEADLINE, command.output()).await;
-        let output = output.expect("lockctl ends in time").expect("lockctl starts");
-        Answer {
-            code: output.status.code().expect("lockctl ends by itself"),
-            stdout: String::from_utf8(output.stdout).expect("UTF-8 on standard output"),
-            stderr: String::from_utf8(output.stderr).expect("UTF-8 on standard error"),
-        }
+        command.envs(envs.iter().copied());
+        Answer::of(command, "", DEADLINE).await.in_utf8()
     }
 
     /// Runs it with JSON output; it must end with 0.
@@ -78,56 +72,5 @@ impl Lockctl {
     /// Whether the resource is free.
     pub(crate) async fn is_free(&self, resource: &str) -> bool {
         self.run(&["get", resource]).await.code == 3
-    }
-}
-
-/// What it said.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) code: i32,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-impl Answer {
-    /// Panics unless it ended with this code.
-    #[track_caller]
-    pub(crate) fn ended_with(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "{self:#?}");
-        self
-    }
-
-    /// Panics unless these words are on standard output.
-    #[track_caller]
-    pub(crate) fn says(self, words: &[&str]) -> Self {
-        for word in words {
-            assert!(self.stdout.contains(word), "{word:?} is missing: {self:#?}");
-        }
-        self
-    }
-
-    /// Panics unless these words are on standard error.
-    #[track_caller]
-    pub(crate) fn complains(self, words: &[&str]) -> Self {
-        for word in words {
-            assert!(self.stderr.contains(word), "{word:?} is missing: {self:#?}");
-        }
-        self
-    }
-
-    /// The one document on standard output.
-    #[track_caller]
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
-    }
-
-    /// The one document on standard error, which must be an error.
-    #[track_caller]
-    pub(crate) fn error(&self) -> Value {
-        assert_eq!(self.stdout, "", "{self:#?}");
-        let mut document: Value =
-            serde_json::from_str(&self.stderr).unwrap_or_else(|error| panic!("{error}: {self:#?}"));
-        assert!(document["error"]["message"].is_string(), "{self:#?}");
-        document["error"].take()
     }
 }

@@ -81,7 +81,7 @@ async fn a_wait_that_is_over_ends_with_75_and_the_holder_of_then() {
     let answer = lockctl.run(&run).await.ended_with(75);
     assert_eq!(answer.stdout, "");
     let json = [&acquire[..], &["--output", "json"]].concat();
-    let error = lockctl.run(&json).await.ended_with(75).error();
+    let error = lockctl.run(&json).await.ended_with(75).only_error();
     assert_eq!(error["metadata"]["queue_length"], "0");
     in_line(&lockctl, 0).await;
     server.stop().await;
@@ -129,7 +129,7 @@ async fn a_circle_ends_with_79_and_is_shown() {
     let cycle = "first → plan/43 → second → plan/42 → first";
     lockctl.run(&acquire).await.ended_with(79).complains(&[cycle, "same order"]);
     let json = [&acquire[..], &["--output", "json"]].concat();
-    let error = lockctl.run(&json).await.ended_with(79).error();
+    let error = lockctl.run(&json).await.ended_with(79).only_error();
     assert_eq!(
         (&error["reason"], &error["metadata"]["cycle"]),
         (&"DEADLOCK".into(), &cycle.into())
@@ -200,7 +200,7 @@ async fn programs_are_told_nothing_while_they_wait() {
     let (server, lockctl) = server().await;
     hold(&lockctl, "plan/42", "first").await;
     let arguments = ["acquire", "plan/42", "--wait", "1500ms", "--output", "json"];
-    let error = lockctl.run(&arguments).await.ended_with(75).error();
+    let error = lockctl.run(&arguments).await.ended_with(75).only_error();
     assert_eq!(error["reason"], "LOCK_CONFLICT");
     server.stop().await;
 }

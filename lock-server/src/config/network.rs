@@ -1,7 +1,7 @@
 //! What connections may do, and how much may be under way.
 
 use clap::Args;
-use service_kit::grpc::TransportConfig;
+use service_kit::{grpc::TransportConfig, settings::check_count};
 
 use super::ConfigError;
 
@@ -39,13 +39,8 @@ pub struct NetworkConfig {
 impl NetworkConfig {
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         self.transport.validate()?;
-        const MOST: usize = 1_000_000;
-        for (flag, given) in [("max-queue", self.max_queue), ("max-watches", self.max_watches)] {
-            if !(1..=MOST).contains(&given) {
-                let problem = format!("is {given}; 1 to {MOST} are right");
-                return Err(ConfigError::range(flag, problem));
-            }
-        }
+        check_count("max-queue", self.max_queue, 1..=1_000_000)?;
+        check_count("max-watches", self.max_watches, 1..=1_000_000)?;
         Ok(())
     }
 }

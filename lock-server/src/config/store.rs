@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use service_kit::settings::span;
+use service_kit::settings::{check_count, check_span, span};
 
 use super::{ConfigError, WaitConfig};
 use crate::{
@@ -126,25 +126,14 @@ impl StoreConfig {
     }
 
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
-        const RIGHT: std::ops::RangeInclusive<Duration> =
-            Duration::from_millis(10)..=Duration::from_secs(60);
-        if !RIGHT.contains(&self.store_timeout) {
-            let given = humantime::format_duration(self.store_timeout);
-            let problem = format!("is {given}; 10ms to 1m are right");
-            return Err(ConfigError::range("store-timeout", problem));
-        }
+        let right = Duration::from_millis(10)..=Duration::from_secs(60);
+        check_span("store-timeout", self.store_timeout, right)?;
         if self.database_listen_url.as_ref().is_some_and(|url| !url.is_postgres()) {
             let problem = "is not Postgres; write postgres://USER@HOST/DATABASE";
             return Err(ConfigError::range("database-listen-url", problem));
         }
-        if !(1..=10_000).contains(&self.database_connections) {
-            let problem = format!("is {}; 1 to 10000 are right", self.database_connections);
-            return Err(ConfigError::range("database-connections", problem));
-        }
-        if !(1..=64).contains(&self.concurrent_batches) {
-            let problem = format!("is {}; 1 to 64 are right", self.concurrent_batches);
-            return Err(ConfigError::range("concurrent-batches", problem));
-        }
+        check_count("database-connections", self.database_connections, 1..=10_000)?;
+        check_count("concurrent-batches", self.concurrent_batches, 1..=64)?;
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use service_kit::settings::span;
+use service_kit::settings::{check_count, check_span, span};
 
 use super::ConfigError;
 use crate::store::WaitLimits;
@@ -79,20 +79,10 @@ impl WaitConfig {
         if self.max_wait > MOST_WAIT {
             return Err(ConfigError::range("max-wait", "is too long; at most 1day is right"));
         }
-        for (flag, given) in [
-            ("max-waiters", self.max_waiters),
-            ("max-waiters-per-resource", self.max_waiters_per_resource),
-        ] {
-            if !(1..=MOST_WAITERS).contains(&given) {
-                let problem = format!("is {given}; 1 to {MOST_WAITERS} are right");
-                return Err(ConfigError::range(flag, problem));
-            }
-        }
-        if !GRACE.contains(&self.waiter_grace) {
-            let given = humantime::format_duration(self.waiter_grace);
-            let problem = format!("is {given}; 1s to 10m are right");
-            return Err(ConfigError::range("waiter-grace", problem));
-        }
+        let waiters = 1..=MOST_WAITERS;
+        check_count("max-waiters", self.max_waiters, waiters.clone())?;
+        check_count("max-waiters-per-resource", self.max_waiters_per_resource, waiters)?;
+        check_span("waiter-grace", self.waiter_grace, GRACE)?;
         Ok(())
     }
 }

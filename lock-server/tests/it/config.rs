@@ -2,9 +2,9 @@
 
 use std::{fs, path::PathBuf};
 
-use service_kit::testing::Process;
+use service_kit::testing::{Answer, Process};
 
-use super::support::{DEADLINE, Ended, LOCK_SERVER, Serving, assert_serves, run};
+use super::support::{DEADLINE, LOCK_SERVER, Serving, assert_serves, run};
 
 const SECRET: &str = "hunter2";
 
@@ -23,7 +23,7 @@ impl Folder {
     }
 
     /// Runs the server with the file; it must end by itself.
-    async fn run(&self, envs: &[(&str, &str)]) -> Ended {
+    async fn run(&self, envs: &[(&str, &str)]) -> Answer {
         run(&["--listen", "127.0.0.1:0", "--config", self.config().to_str().unwrap()], envs).await
     }
 
@@ -61,7 +61,7 @@ async fn a_wrong_flag_names_itself_and_the_right_form() {
         (&["serve"], &["serve", "--help"]),
     ];
     for (flags, words) in cases {
-        run(flags, &[]).await.with(64).complains(words);
+        run(flags, &[]).await.ended_with(64).complains(words);
     }
 }
 
@@ -73,7 +73,7 @@ async fn a_wrong_variable_names_itself_and_the_flag() {
         ("LOCK_SERVER_MIGRATE", "maybe", &["--migrate", "never"]),
         ("LOCK_SERVER_DEFAULT_TTL", "plan", &["--default-ttl", "TYPE=SPAN"]),
     ] {
-        let ended = run(&[], &[(name, value)]).await.with(64);
+        let ended = run(&[], &[(name, value)]).await.ended_with(64);
         ended.complains(&[name]).complains(words);
     }
 }
@@ -94,7 +94,7 @@ async fn a_wrong_key_or_value_names_the_file_and_itself() {
         ("min-ttl = '5s'\nmax-ttl = = 1", &["line 2"]),
     ] {
         let folder = Folder::with(config);
-        let ended = folder.run(&[]).await.with(64);
+        let ended = folder.run(&[]).await.ended_with(64);
         ended.complains(&[folder.config().to_str().unwrap()]).complains(words);
     }
 }
@@ -102,7 +102,7 @@ async fn a_wrong_key_or_value_names_the_file_and_itself() {
 #[tokio::test]
 async fn a_file_that_is_not_there_is_named() {
     let args = ["--config", "/no/such/lock-server.toml"];
-    run(&args, &[]).await.with(64).complains(&["/no/such/lock-server.toml", "No such file"]);
+    run(&args, &[]).await.ended_with(64).complains(&["/no/such/lock-server.toml", "No such file"]);
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn every_source_can_set_lists_and_the_file_can_be_named_by_a_variable() {
 
 #[tokio::test]
 async fn help_is_documentation() {
-    let help = run(&["--help"], &[]).await.with(0);
+    let help = run(&["--help"], &[]).await.ended_with(0);
     let unwrapped = help.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
     for word in [
         "--listen",
@@ -182,8 +182,8 @@ async fn help_is_documentation() {
         assert!(unwrapped.contains(word), "{word} is missing:\n{}", help.stdout);
     }
     assert_eq!(help.stderr, "");
-    assert!(run(&["--version"], &[]).await.with(0).stdout.contains(env!("CARGO_PKG_VERSION")));
-    let short = run(&["-h"], &[]).await.with(0);
+    run(&["--version"], &[]).await.ended_with(0).says(&[env!("CARGO_PKG_VERSION")]);
+    let short = run(&["-h"], &[]).await.ended_with(0);
     assert!(short.stdout.len() < help.stdout.len());
 }
 

@@ -164,14 +164,14 @@ async fn the_health_command_tells_ready_from_alive() {
     let rig = Rig::start().await;
     let server = Serving::start(&rig.flags()).await;
     let asks = ["health", "--listen", server.address()];
-    run(&asks, &[]).await.with(0);
+    run(&asks, &[]).await.ended_with(0);
     rig.proxy.cut().await;
     let not_ready = eventually("the readiness changes", NOTICED, async || {
         let asked = run(&asks, &[]).await;
         (asked.code != 0).then_some(asked)
     });
-    not_ready.await.with(1).complains(&["NOT_SERVING"]);
-    run(&[&asks[..], &["--live"]].concat(), &[]).await.with(0);
+    not_ready.await.ended_with(1).complains(&["NOT_SERVING"]);
+    run(&[&asks[..], &["--live"]].concat(), &[]).await.ended_with(0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -190,7 +190,7 @@ async fn a_start_without_the_database_ends_with_a_clear_message() {
     let url = format!("postgres://postgres@127.0.0.1:{port}/locks");
     let args = ["--listen", "127.0.0.1:0", "--database-url", &url];
     let place = format!("127.0.0.1:{port}/locks");
-    run(&args, &[]).await.with(1).complains(&["cannot use the database", &place, "refused"]);
+    run(&args, &[]).await.ended_with(1).complains(&["cannot use the database", &place, "refused"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -199,9 +199,9 @@ async fn a_start_whose_database_does_not_answer_ends_in_bounded_time() {
     rig.proxy.stall().await;
     let args = [&["--listen", "127.0.0.1:0"][..], &rig.flags()].concat();
     let place = rig.url.rsplit('@').next().unwrap();
-    run(&args, &[]).await.with(1).complains(&["cannot use the database", place]);
+    run(&args, &[]).await.ended_with(1).complains(&["cannot use the database", place]);
     let migrate = [&["migrate"][..], &rig.flags()].concat();
-    run(&migrate, &[]).await.with(1).complains(&[place]);
+    run(&migrate, &[]).await.ended_with(1).complains(&[place]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

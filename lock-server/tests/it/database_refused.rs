@@ -22,7 +22,7 @@ async fn a_database_that_acknowledges_before_it_has_written_is_refused() {
     let set = |value: &str| format!("ALTER DATABASE {name} SET synchronous_commit = {value}");
     execute(&database, set("off")).await;
     let args = ["--listen", "127.0.0.1:0", "--database-url", database.url()];
-    let refused = run(&args, &[]).await.with(1);
+    let refused = run(&args, &[]).await.ended_with(1);
     refused.complains(&[database.url(), "synchronous_commit = off", "Set it to on", "lost"]);
     for value in ["on", "remote_apply"] {
         execute(&database, set(value)).await;
@@ -42,7 +42,8 @@ async fn a_database_that_is_not_utf_8_is_refused() {
         )
         .await;
         let url = database.url().replace(name(&database), &other);
-        let refused = run(&["--listen", "127.0.0.1:0", "--database-url", &url], &[]).await.with(1);
+        let refused =
+            run(&["--listen", "127.0.0.1:0", "--database-url", &url], &[]).await.ended_with(1);
         refused.complains(&[&url, encoding, "UTF8"]);
     }
 }

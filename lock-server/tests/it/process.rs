@@ -89,7 +89,7 @@ async fn a_port_in_use_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let args = ["--database-url", "sqlite::memory:", "--listen", &address];
-    run(&args, &[]).await.with(1).complains(&["--listen", &address, "in use"]);
+    run(&args, &[]).await.ended_with(1).complains(&["--listen", &address, "in use"]);
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn a_second_server_on_a_sqlite_file_is_refused() {
     let process = first.process.id().to_string();
     let args = ["--database-url", &url, "--listen", "127.0.0.1:0"];
     let file = url.strip_prefix("sqlite://").unwrap();
-    let refused = run(&args, &[]).await.with(1);
+    let refused = run(&args, &[]).await.ended_with(1);
     refused.complains(&[file, &process, "in use", "--database-url"]);
     assert_serves(&mut first.locks()).await;
     // Once the first is gone, however it went, the file is free.
@@ -115,10 +115,10 @@ async fn migrations_can_be_run_alone() {
     let database = postgres::database().await;
     for url in [sqlite(&folder).as_str(), database.url()] {
         let never = ["--database-url", url, "--migrate", "never", "--listen", "127.0.0.1:0"];
-        let refused = run(&never, &[]).await.with(1);
+        let refused = run(&never, &[]).await.ended_with(1);
         refused.complains(&[url, "lock-server migrate", "--migrate auto"]);
         for _again in 0..2 {
-            let migrated = run(&["migrate", "--database-url", url], &[]).await.with(0);
+            let migrated = run(&["migrate", "--database-url", url], &[]).await.ended_with(0);
             assert!(migrated.stdout.contains(url), "{migrated:?}");
         }
         let server = Serving::start(&never).await;
@@ -137,7 +137,7 @@ async fn a_database_that_is_not_there_ends_the_start() {
     for url in [below_a_file.as_str(), &nobody] {
         let args = ["--database-url", url, "--listen", "127.0.0.1:0"];
         let place = url.split("://").nth(1).unwrap();
-        run(&args, &[]).await.with(1).complains(&["cannot use the database", place]);
+        run(&args, &[]).await.ended_with(1).complains(&["cannot use the database", place]);
     }
 }
 
@@ -148,7 +148,7 @@ async fn a_file_that_is_no_database_is_left_as_it_is() {
     let text = "not a database, but somebody's thesis ".repeat(100);
     std::fs::write(folder.path().join("locks.db"), &text).unwrap();
     let args = ["--database-url", &url, "--listen", "127.0.0.1:0"];
-    run(&args, &[]).await.with(1).complains(&["locks.db", "not a database"]);
+    run(&args, &[]).await.ended_with(1).complains(&["locks.db", "not a database"]);
     assert_eq!(std::fs::read_to_string(folder.path().join("locks.db")).unwrap(), text);
 }
 
@@ -158,16 +158,16 @@ async fn health_asks_the_server_at_its_address() {
     let address = server.address().to_owned();
     for (args, word) in [(&["health"][..], "ready"), (&["health", "--live"], "alive")] {
         let args = [args, &["--listen", &address]].concat();
-        let well = run(&args, &[]).await.with(0);
+        let well = run(&args, &[]).await.ended_with(0);
         assert!(well.stdout.contains(&address) && well.stdout.contains(word), "{well:?}");
     }
     let by_variable = run(&["health"], &[("LOCK_SERVER_LISTEN", &address)]).await;
-    by_variable.with(0);
+    by_variable.ended_with(0);
     server.process.signal(Signal::SIGTERM);
     server.assert_ends_well(DEADLINE).await;
     for args in [&["health"][..], &["health", "--live"]] {
         let args = [args, &["--listen", &address]].concat();
-        run(&args, &[]).await.with(1).complains(&[&address, "cannot connect"]);
+        run(&args, &[]).await.ended_with(1).complains(&[&address, "cannot connect"]);
     }
 }
 
@@ -193,7 +193,7 @@ async fn a_postgres_without_the_database_says_how_to_make_it() {
     let missing = format!("{}_missing", database.url());
     for command in [&["--listen", "127.0.0.1:0"][..], &["migrate"]] {
         let args = [command, &["--database-url", &missing]].concat();
-        run(&args, &[]).await.with(1).complains(&[&missing, "does not exist", "createdb"]);
+        run(&args, &[]).await.ended_with(1).complains(&[&missing, "does not exist", "createdb"]);
     }
 }
 

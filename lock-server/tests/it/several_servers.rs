@@ -35,7 +35,7 @@ async fn migrations_that_run_at_once_all_succeed() {
     let database = postgres::database().await;
     let args = ["migrate", "--database-url", database.url()];
     for ended in join_all((0..6).map(|_| run(&args, &[]))).await {
-        ended.with(0);
+        ended.ended_with(0);
     }
 }
 

@@ -17,7 +17,7 @@ use tonic::{
 };
 
 pub(crate) use self::{
-    command::{Ended, LOCK_SERVER, Serving, run},
+    command::{LOCK_SERVER, Serving, run},
     database::{Proxied, Tables, rows},
     errors::{failure, wrong, wrong_fields},
     session::{OpenSession, lock_of, refusal, release, session_of, unary},

@@ -15,7 +15,7 @@ pub struct Failure {
     pub silent: bool,
     reason: String,
     message: String,
-    metadata: BTreeMap<String, String>,
+    metadata: BTreeMap<String, Value>,
     /// For people: more lines, and what one can do next.
     explanation: String,
     away: Away,
@@ -76,15 +76,21 @@ impl Failure {
 
     /// With a changing word of the message, for programs.
     #[must_use]
-    pub fn with(mut self, key: &str, value: impl Into<String>) -> Self {
-        self.metadata.insert(key.to_owned(), value.into());
+    pub fn with(self, key: &str, value: impl Into<String>) -> Self {
+        self.with_value(key, Value::String(value.into()))
+    }
+
+    /// With something that is more than a word, a list say, for programs.
+    #[must_use]
+    pub fn with_value(mut self, key: &str, value: Value) -> Self {
+        self.metadata.insert(key.to_owned(), value);
         self
     }
 
     /// With these, too.
     #[must_use]
     pub fn with_all(mut self, entries: impl IntoIterator<Item = (String, String)>) -> Self {
-        self.metadata.extend(entries);
+        self.metadata.extend(entries.into_iter().map(|(key, value)| (key, value.into())));
         self
     }
 
@@ -216,6 +222,14 @@ mod tests {
         for (reason, in_doubt) in [("STORE_UNAVAILABLE", true), ("SHUTTING_DOWN", false)] {
             assert_eq!(at(reason, false, true).contains("perhaps"), in_doubt, "{reason}");
         }
+    }
+
+    #[test]
+    fn programs_get_words_and_lists() {
+        let failure = Failure::usage("x").with("a", "1").with_value("files", json!(["b", "c"]));
+        let failure = failure.with_all([("d".to_owned(), "2".to_owned())]);
+        let expected = json!({"a": "1", "d": "2", "files": ["b", "c"]});
+        assert_eq!(failure.to_json("error")["error"]["metadata"], expected);
     }
 
     #[test]

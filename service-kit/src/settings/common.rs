@@ -42,23 +42,6 @@ impl LogConfig {
     }
 }
 
-/// A setting is out of range.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("--{flag} {problem}")]
-pub struct RangeError {
-    /// Its name.
-    pub flag: &'static str,
-    /// What is wrong, and what would be right.
-    pub problem: String,
-}
-
-impl RangeError {
-    /// What is wrong with a flag.
-    pub fn new(flag: &'static str, problem: impl Into<String>) -> Self {
-        Self { flag, problem: problem.into() }
-    }
-}
-
 /// Plain text on an address that others can reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(

@@ -3,11 +3,8 @@
 
 use std::{str::FromStr as _, time::Duration};
 
-use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection,
-    migrate::{MigrateError, Migrator},
-    postgres::PgConnectOptions,
-};
+use service_kit::database::migrations::{applied_postgres, run_postgres};
+use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
@@ -278,13 +275,13 @@ async fn migrate(
     // Without limits: another server may be migrating, and that is waited for.
     let unlimited = base.clone().statement_cache_capacity(0);
     let mut connection = opening.in_time(unlimited.connect()).await?;
-    let applied = opening.in_time(applied(&mut connection)).await?;
+    let applied = opening.in_time(applied_postgres(&mut connection, migrations::TABLE)).await?;
     let needed = migrations::newest(&migrator);
     let result = match options.migrate {
         _ if applied >= Some(needed) => Ok(()),
         Migrate::Auto => {
-            let done = run(&migrator, &mut connection).await.map_err(OpenError::Migrate);
-            done.inspect(|()| migrations::note(applied, needed))
+            let done = run_postgres(&migrator, &mut connection, MIGRATION_LOCK).await;
+            done.map_err(OpenError::Migrate).inspect(|()| migrations::note(applied, needed))
         }
         Migrate::Never => {
             Err(OpenError::Schema(migrations::behind(&options.url.to_string(), applied, needed)))
@@ -292,36 +289,4 @@ async fn migrate(
     };
     goodbye(connection).await;
     result
-}
-
-/// Runs what is missing in one transaction. Servers that start at the same
-/// time go one after the other, and all but the first find nothing to do.
-async fn run(migrator: &Migrator, connection: &mut PgConnection) -> Result<(), MigrateError> {
-    // Each statement must see what the one that was waited for has done.
-    let mut transaction = connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
-    sqlx::query("SELECT pg_advisory_xact_lock($1)")
-        .bind(MIGRATION_LOCK)
-        .persistent(false)
-        .execute(&mut *transaction)
-        .await?;
-    migrator.run_direct(None, &mut *transaction, false).await?;
-    transaction.commit().await?;
-    Ok(())
-}
-
-/// The newest migration that the database has seen.
-async fn applied(connection: &mut PgConnection) -> Result<Option<i64>, sqlx::Error> {
-    const UNDEFINED_TABLE: &str = "42P01";
-    let mut transaction = connection.begin().await?;
-    let newest = sqlx::query_scalar::<_, Option<i64>>(AssertSqlSafe(migrations::APPLIED))
-        .persistent(false)
-        .fetch_one(&mut *transaction)
-        .await;
-    transaction.rollback().await?;
-    match newest {
-        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(UNDEFINED_TABLE) => {
-            Ok(None)
-        }
-        other => other,
-    }
 }

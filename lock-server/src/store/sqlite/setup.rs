@@ -8,8 +8,9 @@ use std::{
 };
 
 use rusqlite::Connection;
+use service_kit::database::migrations::applied_sqlite;
 use sqlx::{
-    ConnectOptions as _, Connection as _, SqliteConnection,
+    ConnectOptions as _, Connection as _,
     sqlite::{SqliteConnectOptions, SqliteJournalMode},
 };
 
@@ -135,7 +136,7 @@ async fn migrate(path: &Path, options: &StoreOptions) -> Result<(), OpenError> {
         .disable_statement_logging();
     let mut connection = connect.connect().await.map_err(failed)?;
     let migrator = migrations::sqlite();
-    let applied = applied(&mut connection).await.map_err(failed)?;
+    let applied = applied_sqlite(&mut connection, migrations::TABLE).await.map_err(failed)?;
     let needed = migrations::newest(&migrator);
     if applied < Some(needed) {
         if options.migrate == Migrate::Never {
@@ -147,17 +148,4 @@ async fn migrate(path: &Path, options: &StoreOptions) -> Result<(), OpenError> {
         migrations::note(applied, needed);
     }
     connection.close().await.map_err(failed)
-}
-
-/// The newest migration that the file has seen.
-async fn applied(connection: &mut SqliteConnection) -> Result<Option<i64>, sqlx::Error> {
-    let tables: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM sqlite_schema WHERE name = 'lock_schema_migrations'",
-    )
-    .fetch_one(&mut *connection)
-    .await?;
-    if tables == 0 {
-        return Ok(None);
-    }
-    sqlx::query_scalar(migrations::APPLIED).fetch_one(connection).await
 }

@@ -1,8 +1,8 @@
 //! The built binary as a process.
 
-use std::{process::Stdio, time::Duration};
+use std::time::Duration;
 
-use service_kit::testing::Process;
+use service_kit::testing::{Answer, Process};
 use tokio::process::Command;
 
 use super::{DEADLINE, Locks, client};
@@ -71,42 +71,9 @@ impl Serving {
     }
 }
 
-/// What a command said, and its exit code.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) code: i32,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
 /// Runs the binary to its end.
-pub(crate) async fn run(args: &[&str], envs: &[(&str, &str)]) -> Ended {
+pub(crate) async fn run(args: &[&str], envs: &[(&str, &str)]) -> Answer {
     let mut command = Command::new(LOCK_SERVER);
-    command.args(args).envs(envs.iter().copied()).stdin(Stdio::null()).kill_on_drop(true);
-    let output = tokio::time::timeout(DEADLINE, command.output()).await;
-    let output = output.unwrap_or_else(|_| panic!("{args:?} still runs after {DEADLINE:?}"));
-    let output = output.unwrap();
-    Ended {
-        code: output.status.code().expect("it ends by itself"),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
-}
-
-impl Ended {
-    /// Panics unless it ended with this code.
-    #[track_caller]
-    pub(crate) fn with(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "{self:#?}");
-        self
-    }
-
-    /// Panics unless all of these words are on standard error.
-    #[track_caller]
-    pub(crate) fn complains(self, words: &[&str]) -> Self {
-        for word in words {
-            assert!(self.stderr.contains(word), "{word:?} is missing: {self:#?}");
-        }
-        self
-    }
+    command.args(args).envs(envs.iter().copied());
+    Answer::of(command, "", DEADLINE).await.in_utf8()
 }

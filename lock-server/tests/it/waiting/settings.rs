@@ -21,7 +21,7 @@ async fn a_wrong_setting_names_itself_and_the_right_form() {
         (&["--max-waiter", "5"], &["--max-waiter", "--max-waiters"]),
     ];
     for (flags, words) in cases {
-        run(flags, &[]).await.with(64).complains(words);
+        run(flags, &[]).await.ended_with(64).complains(words);
     }
     for (name, value, words) in [
         ("LOCK_SERVER_MAX_WAIT", "5", &["--max-wait", "300s"]),
@@ -29,7 +29,7 @@ async fn a_wrong_setting_names_itself_and_the_right_form() {
         ("LOCK_SERVER_MAX_WAITERS_PER_RESOURCE", "x", &["--max-waiters-per-resource", "x"]),
         ("LOCK_SERVER_WAITER_GRACE", "5", &["--waiter-grace", "300s"]),
     ] {
-        run(&[], &[(name, value)]).await.with(64).complains(&[name]).complains(words);
+        run(&[], &[(name, value)]).await.ended_with(64).complains(&[name]).complains(words);
     }
 }
 
@@ -47,7 +47,7 @@ async fn a_wrong_key_or_value_of_the_file_is_named() {
     ] {
         std::fs::write(&file, config).unwrap();
         let file = file.to_str().unwrap();
-        run(&["--config", file], &[]).await.with(64).complains(words);
+        run(&["--config", file], &[]).await.ended_with(64).complains(words);
     }
 }
 
@@ -64,7 +64,7 @@ async fn the_limits_themselves_are_right() {
 
 #[tokio::test]
 async fn the_help_says_what_they_are() {
-    let help = run(&["--help"], &[]).await.with(0);
+    let help = run(&["--help"], &[]).await.ended_with(0);
     let unwrapped = help.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
     for (flag, words) in [
         ("--max-wait <SPAN>", &["longest wait", "[default: 1h]", "LOCK_SERVER_MAX_WAIT="][..]),
