@@ -86,6 +86,7 @@ Feature: Bad input is refused, or handled, and the plan service lives on
       | a folder that is not there        | not        |
       | a file                            | folder     |
       | the .git folder of shop           | work tree  |
+      | a repository with a branch plan   | git branch -m plan NEW-NAME |
 
   Scenario: A project's name is taken
     When a new repository is registered as shop
@@ -135,6 +136,18 @@ Feature: Bad input is refused, or handled, and the plan service lives on
     Then the plan becomes EXECUTE CANCELLED
     When shop's folder is back
 
+  Scenario: A branch in the way of those of plans
+    When someone checks the new branch plan out in shop
+    And demo/edit is used on shop
+    Then it fails because of PROJECT_UNUSABLE
+    And the problem says "rename it (git branch -m plan NEW-NAME)"
+    When someone renames the branch plan of shop to planned
+    And the plan is retried
+    Then the plan becomes STRATEGIZE COMPLETE
+    And the plan can be taken to APPLY APPLIED
+    When someone checks the new branch plan out in shop
+    Then the diff tells of MODIFIED one.txt
+
   # === actions ===
 
   Scenario: An action name twice
@@ -168,7 +181,7 @@ Feature: Bad input is refused, or handled, and the plan service lives on
 
       [[steps]]
       name = "same"
-      argv = ["echo", "{{nobody}}", "{{count"]
+      argv = ["echo", "{{nobody}}", "{{ nor_this }}"]
       time_limit = "2d"
       env = { "A=B" = "" }
 
@@ -200,6 +213,43 @@ Feature: Bad input is refused, or handled, and the plan service lives on
       | action.steps[2].group              |
       | action.checks[0].group             |
     And the plan service goes on
+
+  Scenario: Variables that are the service's own, or none at all
+    When the action is created
+      """
+      name = "demo/env"
+
+      [[steps]]
+      name = "show"
+      argv = ["env"]
+      env = { PLAN_ID = "fake", LOCK_FENCING_TOKEN = 1, GIT_DIR = "/x", "A B" = "", "" = "", PLANS = "", GITHUB = "" }
+      """
+    Then the call is refused with INVALID_REQUEST
+    And the refusal names exactly the fields
+      | action.steps[0].env["PLAN_ID"]            |
+      | action.steps[0].env["LOCK_FENCING_TOKEN"] |
+      | action.steps[0].env["GIT_DIR"]            |
+      | action.steps[0].env["A B"]                |
+      | action.steps[0].env[""]                   |
+
+  Scenario: Choices that nobody could choose
+    When the action is created
+      """
+      name = "demo/choices"
+
+      [[parameters]]
+      name = "colour"
+      type = "choice"
+      choices = ["red", "blue", "red", "gr\u0007een", 7, ""]
+
+      [[steps]]
+      name = "show"
+      argv = ["echo", "{{colour}}"]
+      """
+    Then the call is refused with INVALID_REQUEST
+    And the refusal names exactly the fields
+      | action.parameters[0].choices[2] |
+      | action.parameters[0].choices[3] |
 
   Scenario: An action without steps
     When the action is created
@@ -285,6 +335,36 @@ Feature: Bad input is refused, or handled, and the plan service lives on
       | a NUL              | a[U+0000]b    |
       | a line break       | a[U+000A]b    |
       | an escape sequence | [U+001B][31m  |
+
+  Scenario Outline: A command that could not be run: <what>
+    Given the action
+      """
+      name = "demo/runs"
+
+      [[parameters]]
+      name = "program"
+      default = ""
+
+      [[parameters]]
+      name = "text"
+      default = ""
+
+      [[steps]]
+      name = "runs"
+      argv = ["{{program}}", "<argument>"]
+      """
+    When demo/runs is used on shop with
+      | program | <program> |
+      | text    | <text>    |
+    Then the call is refused with INVALID_REQUEST
+    And the refusal names exactly the fields "arguments["<parameter>"]"
+    And the refusal describes it with "step runs"
+    And there are no plans
+
+    Examples:
+      | what                | program | argument | text     | parameter |
+      | without a program   | (empty) | x        | x        | program   |
+      | of a long argument  | echo    | {{text}}{{text}}{{text}}{{text}}{{text}}{{text}}{{text}}{{text}}{{text}}{{text}}{{text}}{{text}}{{text}}{{text}}{{text}}{{text}}{{text}}{{text}}{{text}}{{text}}{{text}}{{text}}{{text}}{{text}}{{text}}{{text}}{{text}}{{text}}{{text}}{{text}}{{text}}{{text}} | 4096 × a | text |
 
   # === other fields ===
 

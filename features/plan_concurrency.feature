@@ -66,9 +66,12 @@ Feature: One run at a time works on a plan, over any number of instances
     Then "owners" comes to hold 2 lines, none twice
     And the lock of plan A is held by its run
     And the lock of plan B is held by its run
+    And plan A is told with its lock, which its run holds
     When "go" is given
     Then plan A becomes EXECUTE COMPLETE
     And plan B becomes EXECUTE COMPLETE
+    And the lock of plan A is free
+    And plan A is told with its lock, which nobody holds
 
   Scenario: A plan that runs is cancelled through the other instance
     Given a lock server
@@ -84,6 +87,7 @@ Feature: One run at a time works on a plan, over any number of instances
     And the plan is cancelled because "enough"
     Then the answer is a plan that is to be cancelled
     And the plan becomes EXECUTE CANCELLED by CANCELLED
+    And the plan is not to be cancelled any more
     And no process of a step is left
     And nothing of the plan is left in shop
     And the lock of the plan is free
@@ -260,6 +264,7 @@ Feature: One run at a time works on a plan, over any number of instances
     And without a lock demo/edit can not be used on shop
     And shop is as it was
     And the diagnostics say that the lock server is away
+    And plan A is told, and why nothing is known of its lock
     When the lock server is back
     Then plan A can be taken to APPLY APPLIED
 

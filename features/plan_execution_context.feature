@@ -80,6 +80,55 @@ Feature: What a step runs in, and what becomes of what it did
       | letters           | äöü 🔒                    |
       | nothing           | (empty)                   |
 
+  Scenario: Braces of other programs stay as they are
+    Given the action
+      """
+      name = "demo/braces"
+
+      [[parameters]]
+      name = "text"
+
+      [[steps]]
+      name = "show"
+      argv = ["sh", "-c", 'printf "%s\n" "$@" > args.txt', "show", "{{.Names}}", "${{ github.ref }}", "{{ text }}", "{{{text}}}", "{{{{text}}", "{{{{nobody}}", "{{text"]
+      """
+    When demo/braces is used on shop with
+      | text | hello |
+    Then the plan becomes STRATEGIZE COMPLETE
+    When the plan is executed
+    Then the plan becomes EXECUTE COMPLETE
+    And args.txt on the plan's branch has the lines
+      | {{.Names}}        |
+      | ${{ github.ref }} |
+      | hello             |
+      | {hello}           |
+      | {{text}}          |
+      | {{nobody}}        |
+      | {{text            |
+
+  Scenario: Numbers and booleans in a file are taken as their text
+    Given the action
+      """
+      name = "demo/numbers"
+
+      [[parameters]]
+      name = "count"
+      type = "integer"
+      default = 3
+
+      [[parameters]]
+      name = "on"
+      type = "boolean"
+      default = true
+
+      [[steps]]
+      name = "show"
+      argv = ["sh", "-c", "echo {{count}} {{on}} $LEVEL $FAST > args.txt"]
+      env = { LEVEL = 7, FAST = false }
+      """
+    And a plan of demo/numbers on shop, executed
+    Then args.txt on the plan's branch is "3 true 7 false\n"
+
   Scenario: Defaults stand where a plan says nothing
     Given the action
       """
@@ -306,6 +355,9 @@ Feature: What a step runs in, and what becomes of what it did
         head -c 2000 /dev/zero > zero.bin
         rm README.md; ln -s one.txt README.md
         printf x > "$(printf 'odd-\377.txt')"
+        printf 'caf\351\n' > latin.txt
+        printf x > 'back\slash.txt'
+        printf x > "$(printf 'tab\tbed.txt')"
       ''']
       """
     And a plan of demo/kinds on shop, executed
@@ -318,15 +370,40 @@ Feature: What a step runs in, and what becomes of what it did
       | ADDED        | zero.bin       |
       | TYPE_CHANGED | README.md      |
       | ADDED        | odd-\\377.txt  |
+      | ADDED        | latin.txt      |
+      | ADDED        | back\\\\slash.txt |
+      | ADDED        | tab\\011bed.txt |
     And the change of renamed.txt tells that it was two.txt
     And the change of tool.sh tells the modes 100644 and 100755
     And the change of zero.bin tells that it is binary
     And the change of one.txt tells 1 added and 0 removed lines
-    And the change of odd-\377.txt tells its bytes
+    And the change of odd-\377.txt tells its bytes, "odd-\xff.txt"
+    And the change of back\\slash.txt tells its bytes, "back\\slash.txt"
+    And the change of tab\011bed.txt tells its bytes, "tab\tbed.txt"
+    And the change of new.txt is told as it is
     And the diff tells of the same changes
+    And the diff is what git shows between the plan's base and its branch
     When the plan is applied
     Then the plan becomes APPLY APPLIED
     And the work tree of shop is clean
+
+  Scenario: Of many files the diff names the first, and counts all
+    Given the action demo/many
+      | step | many | mkdir many; cd many; seq -f %05.0f.txt 10050 \| xargs touch |
+    And a plan of demo/many on shop, executed
+    Then the diff names 10000 files of 10050
+
+  Scenario: Many who ask for a diff take turns
+    Given another plan service West, whose git makes no patch before "go" is given
+    And callers turn to West
+    And the action demo/edit
+      | step | edit | echo more >> one.txt |
+    And a plan of demo/edit on shop, executed
+    When 12 ask for the diff at the same moment
+    And 4 patches are begun
+    And "go" is given
+    Then all of them get the same diff
+    And no more than 4 patches were made at a time
 
   Scenario: What a step commits itself is its change all the same
     Given the action demo/commits

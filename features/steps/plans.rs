@@ -3,6 +3,7 @@
 mod actions;
 mod bad_input;
 mod changes;
+mod diff;
 mod lists;
 mod locks;
 mod moves;

@@ -87,6 +87,8 @@ pub(crate) struct PlanWorld {
     pub(crate) race: Vec<(String, Answer)>,
     /// Somebody whose answer has not come yet.
     pub(crate) asking: Option<JoinHandle<Answer>>,
+    /// Those who have asked for a diff.
+    pub(crate) diffs: Vec<JoinHandle<Result<wire::GetDiffResponse, Status>>>,
     pub(crate) readers: Option<Readers>,
     pub(crate) watch: Option<Watch>,
     pub(crate) written: Option<Written>,
@@ -110,6 +112,7 @@ impl PlanWorld {
             answer: None,
             race: Vec::new(),
             asking: None,
+            diffs: Vec::new(),
             readers: None,
             watch: None,
             written: None,

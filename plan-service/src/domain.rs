@@ -14,10 +14,10 @@ pub use action::{
     ActionDraft, ActionTemplate, DEFAULT_TIME_LIMIT, Parameter, ParameterDraft, ParameterType,
     StepDraft, StepTemplate, Violation,
 };
-pub use change::{Change, ChangeKind, Changeset, RepoPath};
+pub use change::{Change, ChangeKind, Changeset, Diff, RepoPath};
 pub use expand::{check_arguments, expand};
 pub use moment::Moment;
 pub use name::{ActionName, ChangesetId, Name, NameError, Oid, PlanId};
 pub use phase::{Move, MoveError, Phase, State, possible_moves, start};
 pub use plan::{Event, Fence, Merge, Plan, Project, Run, Step, StepState, Strategy};
-pub use problem::{Problem, ProblemReason};
+pub use problem::{Problem, ProblemReason, files_in_words};

@@ -33,27 +33,23 @@ mod git_side;
 mod parallel;
 mod recovery;
 mod run;
+mod runs;
 mod strategize;
 mod watch;
 mod workspace;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    path::PathBuf,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use futures::stream::BoxStream;
 use lock_client::LockClient;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{admission::Admission, workspace::Workspace};
+use self::{admission::Admission, runs::Runs, workspace::Workspace};
 use crate::{
     domain::{
-        ActionName, ActionTemplate, Change, Changeset, ChangesetId, Event, Moment, Move, Name, Oid,
-        Phase, Plan, PlanId, Project, State,
+        ActionName, ActionTemplate, Changeset, ChangesetId, Event, Moment, Move, Name, Phase, Plan,
+        PlanId, Project, State,
     },
     error::PlanError,
     git::Git,
@@ -85,8 +81,9 @@ pub struct PlannerParts {
     pub data_dir: PathBuf,
     /// What this instance is called.
     pub instance: String,
-    /// Actions come from files, and `CreateAction` is off.
-    pub actions_from_files: bool,
+    /// The actions of a folder of files: the only ones then, and `CreateAction` is
+    /// off.
+    pub actions_from_files: Option<Vec<ActionTemplate>>,
     /// How much at a time.
     pub limits: Limits,
 }
@@ -116,7 +113,8 @@ struct Inner {
     runner: Runner,
     workspace: Workspace,
     instance: String,
-    actions_from_files: bool,
+    /// Those of a folder of files are the only ones.
+    actions_from_files: Option<BTreeMap<ActionName, StoredAction>>,
     limits: Limits,
     /// Who may begin, and whether anybody may.
     admission: Admission,
@@ -127,8 +125,7 @@ struct Inner {
     /// Tells them to kill what has not ended yet.
     killing: CancellationToken,
     tasks: TaskTracker,
-    /// The runs of this instance, to be told that somebody wants them to end.
-    runs: Mutex<HashMap<PlanId, Arc<Notify>>>,
+    runs: Runs,
     watches: Arc<Semaphore>,
 }
 
@@ -141,6 +138,9 @@ pub enum WatchEvent {
     Output {
         /// Whose.
         key: OutputKey,
+        /// The token of the run that it was written in: with another one, the
+        /// output begins anew.
+        fencing_token: u64,
         /// Its place in the whole output.
         offset: u64,
         /// How much before it is not told.
@@ -159,21 +159,6 @@ pub enum WatchEvent {
         /// And how.
         state: State,
     },
-}
-
-/// What a plan changes.
-#[derive(Debug, Clone)]
-pub struct Diff {
-    /// What `git diff` prints, perhaps cut off.
-    pub patch: String,
-    /// It is cut off.
-    pub truncated: bool,
-    /// From here.
-    pub base: Oid,
-    /// To there.
-    pub head: Oid,
-    /// The files, at most 10,000.
-    pub files: Vec<Change>,
 }
 
 /// How the service is, and one plan.
@@ -220,6 +205,10 @@ impl Planner {
     /// [`Self::recover_at_start`] and [`Self::run_recovery`].
     pub fn start(parts: PlannerParts) -> Self {
         let limits = parts.limits;
+        let created_at = Moment::now();
+        let of_file = |template: ActionTemplate| {
+            (template.name.clone(), StoredAction { template, created_at })
+        };
         let inner = Inner {
             store: parts.store,
             locks: parts.locks,
@@ -227,14 +216,16 @@ impl Planner {
             runner: parts.runner,
             workspace: Workspace::new(&parts.data_dir),
             instance: parts.instance,
-            actions_from_files: parts.actions_from_files,
+            actions_from_files: parts
+                .actions_from_files
+                .map(|actions| actions.into_iter().map(of_file).collect()),
             limits,
             admission: Admission::new(limits.max_runs, limits.max_queued_runs),
             working: Arc::new(Semaphore::new(limits.max_runs)),
             halting: CancellationToken::new(),
             killing: CancellationToken::new(),
             tasks: TaskTracker::new(),
-            runs: Mutex::default(),
+            runs: Runs::default(),
             watches: Arc::new(Semaphore::new(limits.max_watches)),
         };
         Self { inner: Arc::new(inner) }
@@ -285,7 +276,7 @@ impl Planner {
     /// # Errors
     /// When its name is taken, or actions come from files.
     pub async fn create_action(&self, template: ActionTemplate) -> Result<StoredAction, PlanError> {
-        if self.inner.actions_from_files {
+        if self.inner.actions_from_files.is_some() {
             return Err(PlanError::ActionsFromFiles);
         }
         let created_at = Moment::now();
@@ -300,7 +291,10 @@ impl Planner {
     /// # Errors
     /// When there is none.
     pub async fn action(&self, name: &ActionName) -> Result<StoredAction, PlanError> {
-        let found = self.inner.store.action(name).await?;
+        let found = match &self.inner.actions_from_files {
+            Some(actions) => actions.get(name).cloned(),
+            None => self.inner.store.action(name).await?,
+        };
         found.ok_or_else(|| PlanError::ActionNotFound(name.clone()))
     }
 
@@ -314,7 +308,15 @@ impl Planner {
         after: Option<&ActionName>,
         limit: u32,
     ) -> Result<Vec<StoredAction>, PlanError> {
-        Ok(self.inner.store.actions(namespace, after, limit).await?)
+        let Some(actions) = &self.inner.actions_from_files else {
+            return Ok(self.inner.store.actions(namespace, after, limit).await?);
+        };
+        let listed = actions.values().filter(|action| {
+            let name = &action.template.name;
+            after.is_none_or(|after| name.as_str() > after.as_str())
+                && namespace.is_none_or(|namespace| name.namespace() == namespace.as_str())
+        });
+        Ok(listed.take(usize::try_from(limit).unwrap_or(usize::MAX)).cloned().collect())
     }
 
     /// One plan.
@@ -422,7 +424,7 @@ impl Planner {
     /// grace, then ends it and marks its plans. All locks are released.
     pub async fn stop(&self, grace: Duration) {
         let inner = &self.inner;
-        inner.admission.close();
+        self.refuse();
         inner.tasks.close();
         // Ending takes its time, too: commands are asked first.
         let patience = grace.saturating_sub((grace / 4).min(Duration::from_secs(5)));
@@ -441,6 +443,11 @@ impl Planner {
         if tokio::time::timeout(Duration::from_secs(1), inner.locks.flush()).await.is_err() {
             tracing::debug!("the lock server was not told of every release");
         }
+    }
+
+    /// Refuses new work from now on, and tells those who wait to begin.
+    pub fn refuse(&self) {
+        self.inner.admission.close();
     }
 
     /// Whether no new work is taken.

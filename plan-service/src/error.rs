@@ -4,7 +4,7 @@
 use lock_client::{ClientError, Conflict};
 
 use crate::{
-    domain::{ActionName, MoveError, Name, PlanId, Project, Violation},
+    domain::{ActionName, MoveError, Name, PlanId, Project, Violation, files_in_words},
     store::StoreError,
 };
 
@@ -57,10 +57,10 @@ pub enum PlanError {
     #[error("plan {0} has no diff: it has not executed anything, or its branch is gone")]
     DiffGone(PlanId),
     /// No project of this name.
-    #[error("there is no project {0}; register it with RegisterProject")]
+    #[error("there is no project {0}")]
     ProjectNotFound(Name),
     /// No action of this name.
-    #[error("there is no action {0}; ListActions shows those that there are")]
+    #[error("there is no action {0}")]
     ActionNotFound(ActionName),
     /// No plan of this id.
     #[error("there is no plan {0}")]
@@ -111,14 +111,5 @@ impl PlanError {
 impl From<StoreError> for PlanError {
     fn from(error: StoreError) -> Self {
         Self::StoreUnavailable(error)
-    }
-}
-
-fn files_in_words(files: &[String]) -> String {
-    const SHOWN: usize = 5;
-    let shown = files.iter().take(SHOWN).map(|file| format!("{file:?}")).collect::<Vec<_>>();
-    match files.len().saturating_sub(SHOWN) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
     }
 }

@@ -17,6 +17,7 @@
 pub mod config;
 pub mod domain;
 pub mod engine;
+mod environment;
 mod error;
 pub mod git;
 pub mod grpc;

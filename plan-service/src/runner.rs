@@ -12,7 +12,6 @@
 //!             ◀── output, end                                 stdout, stderr: one pipe
 //! ```
 
-mod environment;
 mod keeper;
 mod reports;
 mod tail;
@@ -36,10 +35,13 @@ use tokio::{
 
 pub use self::tail::TailBuffer;
 use self::{keeper::Keeper, reports::Reports};
-use crate::supervisor::protocol::{self, Order};
 pub use crate::supervisor::{
     clock::Deadline,
     protocol::{End, Stop},
+};
+use crate::{
+    environment,
+    supervisor::protocol::{self, Order},
 };
 
 /// Starts commands.
@@ -112,7 +114,7 @@ impl Runner {
         let mut supervisor = Command::new(&self.program)
             .arg("supervise")
             .env_clear()
-            .envs(environment::of_steps(std::env::vars_os()))
+            .envs(environment::passed_on())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

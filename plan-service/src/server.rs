@@ -26,12 +26,11 @@ pub use self::data_dir::DataDirError;
 use crate::{
     Config,
     config::{ConfigError, load_actions},
-    domain::Moment,
     engine::{Limits, Planner, PlannerParts},
     git::{Git, GitError},
     grpc::{self, PLAN_STORE_HEADER, PlanApi, SERVICE_NAME, VERSION_HEADER},
     runner::Runner,
-    store::{self, OpenError, OpenOptions, SharedStore, StoreError},
+    store::{self, OpenError, OpenOptions, SharedStore},
 };
 
 /// What needs no time at all is given this.
@@ -71,9 +70,6 @@ pub enum StartError {
     /// The path of this program, which supervises steps, is not known.
     #[error("cannot find this program itself, which supervises the steps")]
     Program(#[source] io::Error),
-    /// The actions of `--allow-actions-from` could not be stored.
-    #[error("cannot store the actions of --allow-actions-from")]
-    Actions(#[source] StoreError),
     /// The address cannot be listened on.
     #[error(
         "cannot listen on --listen {address} (is another service running there? stop it, or give \
@@ -150,8 +146,10 @@ impl Server {
         let instance = instance.unwrap_or_else(|| default_name(address.port()));
         tracing::info!(instance, git = version, data_dir = %data_dir.path().display(), "starting");
         if let Some(actions) = &actions {
-            store.set_actions(actions, Moment::now()).await.map_err(StartError::Actions)?;
-            tracing::info!(count = actions.len(), "loaded the actions; nobody can create others");
+            tracing::info!(
+                count = actions.len(),
+                "loaded the actions; nobody can create others here"
+            );
         }
         let planner = Planner::start(PlannerParts {
             store: store.clone(),
@@ -160,7 +158,7 @@ impl Server {
             runner: Runner::new(supervisor),
             data_dir: data_dir.path().to_owned(),
             instance,
-            actions_from_files: actions.is_some(),
+            actions_from_files: actions,
             limits: limits(&config),
         });
         planner.recover_at_start().await;
@@ -203,6 +201,8 @@ impl Server {
         let grace = config.shutdown.shutdown_grace;
         let end = Instant::now() + grace;
         tracing::info!(why, grace = %humantime::format_duration(grace), "stopping");
+        // Before connections are told to end: no call is let in on the way.
+        planner.refuse();
         stopping.cancel();
         readiness.report(false).await;
         let served = last_runs_and_answers(&planner, &mut serving, grace).await;

@@ -103,6 +103,8 @@ pub struct PlanWrite<'a> {
     pub begin_anew: bool,
     /// Drop changesets that were started and not finished: their run is gone.
     pub drop_unfinished: bool,
+    /// Drop what these have written: they run again.
+    pub drop_outputs: Vec<OutputKey>,
 }
 
 impl<'a> PlanWrite<'a> {
@@ -115,6 +117,7 @@ impl<'a> PlanWrite<'a> {
             forget_cancel: false,
             begin_anew: false,
             drop_unfinished: false,
+            drop_outputs: Vec::new(),
         }
     }
 }
@@ -133,6 +136,27 @@ pub struct OutputTail {
     pub total_bytes: u64,
     /// The end of that.
     pub tail: Vec<u8>,
+}
+
+/// How far an output is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutputMark {
+    /// The token of the run that writes it: with another one it begins anew.
+    pub fencing_token: u64,
+    /// How much has been written in all.
+    pub total_bytes: u64,
+}
+
+/// What became of the last write of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a run that is refused must write nothing more"]
+pub enum Ending {
+    /// Written: the plan's version since.
+    Written(u64),
+    /// Refused: a run with a greater token has written.
+    Refused,
+    /// Not written: somebody wants the plan to be cancelled, and why.
+    CancelRequested(String),
 }
 
 /// Whose output: a step's or a check's, by name.
@@ -172,14 +196,6 @@ pub trait Store: fmt::Debug + Send + Sync {
         created_at: Moment,
     ) -> Result<bool, StoreError>;
 
-    /// Makes these the actions that there are, and no others: what a folder of
-    /// files says. Plans have a copy of theirs.
-    async fn set_actions(
-        &self,
-        templates: &[ActionTemplate],
-        created_at: Moment,
-    ) -> Result<(), StoreError>;
-
     /// One action.
     async fn action(&self, name: &ActionName) -> Result<Option<StoredAction>, StoreError>;
 
@@ -217,6 +233,10 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Writes a plan under its run's fence. All of the write happens, or none.
     async fn write_plan(&self, fence: Fence, write: PlanWrite<'_>) -> Result<Fenced, StoreError>;
+
+    /// As [`Self::write_plan`], unless somebody wants the plan to be cancelled:
+    /// a wish that was noted is not lost with the run that was to hear it.
+    async fn end_run(&self, fence: Fence, write: PlanWrite<'_>) -> Result<Ending, StoreError>;
 
     /// Notes that somebody wants a plan that is `PROCESSING` to be cancelled,
     /// and why. False when it is not `PROCESSING`. Needs no fence: the run reads
@@ -262,8 +282,30 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// What all steps and checks of a plan have written.
     async fn outputs(&self, plan: PlanId) -> Result<BTreeMap<OutputKey, OutputTail>, StoreError>;
 
+    /// How far the outputs of a plan are: cheap to ask for again and again.
+    async fn output_marks(
+        &self,
+        plan: PlanId,
+    ) -> Result<BTreeMap<OutputKey, OutputMark>, StoreError>;
+
+    /// What one step or check has written, and under which token.
+    async fn output(
+        &self,
+        plan: PlanId,
+        key: &OutputKey,
+    ) -> Result<Option<(u64, OutputTail)>, StoreError>;
+
     /// The history of a plan, the oldest first.
     async fn events(&self, plan: PlanId) -> Result<Vec<Event>, StoreError>;
+}
+
+impl From<Fenced> for Ending {
+    fn from(fenced: Fenced) -> Self {
+        match fenced {
+            Fenced::Written(version) => Self::Written(version),
+            Fenced::Refused => Self::Refused,
+        }
+    }
 }
 
 impl ChangesetHandle {

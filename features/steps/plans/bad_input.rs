@@ -113,7 +113,7 @@ async fn plan_call(world: &PlanWorld, call: &str, draft: &Draft) -> Answer {
     let plan_id = draft.plan_id(world);
     match call {
         "GetPlan" => {
-            let request = wire::GetPlanRequest { plan_id };
+            let request = wire::GetPlanRequest { plan_id, ..Default::default() };
             world.ask(async |mut client| client.get_plan(request).await).await.map(|one| one.plan)
         }
         "ListPlans" => {
@@ -190,6 +190,11 @@ async fn is_registered(world: &mut PlanWorld, what: String, name: String) {
             path
         }
         "a new repository" => Project::create(path).path,
+        "a repository with a branch plan" => {
+            let project = Project::create(path);
+            project.git(&["branch", "plan"]);
+            project.path
+        }
         "a sub folder of shop" => shop().join("dir"),
         "the .git folder of shop" => shop().join(".git"),
         "the folder of shop" => shop(),

@@ -1,4 +1,4 @@
-//! What a plan has changed: its branch, its changesets and its diff.
+//! What a plan has changed: its branch and its changesets.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,6 @@ use proto::plan::v1 as wire;
 
 use super::projects::lines;
 use crate::{
-    answer::shown,
     vocabulary::{column, pairs, text},
     world::plans::{PlanWorld, git_with},
 };
@@ -16,7 +15,7 @@ fn kind(change: &wire::Change) -> &'static str {
     change.kind().as_str_name().trim_start_matches("CHANGE_KIND_")
 }
 
-fn listed(changes: &[wire::Change]) -> String {
+pub(super) fn listed(changes: &[wire::Change]) -> String {
     let one = |change: &wire::Change| format!("{} {}", kind(change), change.path);
     changes.iter().map(one).collect::<Vec<_>>().join(", ")
 }
@@ -178,7 +177,7 @@ async fn own_files(world: &mut PlanWorld, files: usize) {
 // === single changes ===
 
 /// A path as a cell writes it: bytes in octal as the service shows them.
-async fn changes(world: &PlanWorld) -> Vec<wire::Change> {
+pub(super) async fn changes(world: &PlanWorld) -> Vec<wire::Change> {
     let sets = world.changesets(&world.plan_id("the plan")).await;
     sets.into_iter().flat_map(|set| set.changes).collect()
 }
@@ -223,51 +222,13 @@ async fn line_counts(world: &mut PlanWorld, path: String, added: u64, removed: u
     assert_eq!((change.added_lines, change.removed_lines), (added, removed));
 }
 
-#[then(regex = r"^the change of (\S+) tells its bytes$")]
-async fn raw_path(world: &mut PlanWorld, path: String) {
-    assert_eq!(change(world, &path).await.raw_path, b"odd-\xff.txt");
+/// The bytes are written as Rust does.
+#[then(regex = r#"^the change of (\S+) tells its bytes, "(.+)"$"#)]
+async fn raw_path(world: &mut PlanWorld, path: String, bytes: String) {
+    assert_eq!(change(world, &path).await.raw_path.escape_ascii().to_string(), bytes);
 }
 
-// === the diff ===
-
-async fn diff(world: &PlanWorld) -> Result<wire::GetDiffResponse, tonic::Status> {
-    let request = wire::GetDiffRequest { plan_id: world.plan_id("the plan"), ..Default::default() };
-    world.ask(async |mut client| client.get_diff(request).await).await
-}
-
-#[then("the diff is what git shows between the plan's base and its branch")]
-async fn diff_is(world: &mut PlanWorld) {
-    let plan = world.get_plan(&world.plan_id("the plan")).await;
-    let told = diff(world).await.unwrap_or_else(|status| panic!("{}", shown(&status)));
-    let base = plan.strategy.expect("a strategy").base_commit;
-    assert_eq!((&told.base_commit, &told.head_commit), (&base, &plan.head_commit));
-    let project = world.project(&plan.project);
-    let names = project.git(&["diff", "--name-only", &base, &plan.head_commit]);
-    let told_names: Vec<_> = told.files.iter().map(|file| file.path.as_str()).collect();
-    assert_eq!(told_names, names.lines().collect::<Vec<_>>());
-    assert!(!told.truncated && told.patch.starts_with("diff --git "), "{}", told.patch);
-    // What the patch says is what the branch has.
-    let copy = world.scratch.at("patched");
-    let _ = std::fs::remove_dir_all(&copy);
-    let copy = copy.to_str().expect("a path of text").to_owned();
-    project.git(&["worktree", "add", "-q", "--detach", &copy, &base]);
-    let patch = world.scratch.at("the.patch");
-    std::fs::write(&patch, &told.patch).expect("write the patch");
-    let apply = ["-C", &copy, "apply", "--index", patch.to_str().expect("a path of text")];
-    project.git(&apply);
-    assert_eq!(project.git(&["-C", &copy, "diff", "--cached", &plan.head_commit]), "");
-    project.git(&["worktree", "remove", "--force", &copy]);
-}
-
-#[then("the diff tells of the same changes")]
-async fn diff_tells_the_same(world: &mut PlanWorld) {
-    let told = diff(world).await.unwrap_or_else(|status| panic!("{}", shown(&status)));
-    assert_eq!(listed(&told.files), listed(&changes(world).await));
-}
-
-#[then(regex = r"^the diff is refused with (\w+)$")]
-async fn diff_is_refused(world: &mut PlanWorld, reason: String) {
-    let refused = diff(world).await.expect_err("no diff");
-    world.answer = Some(Err(refused));
-    assert_eq!(world.refusal().reason, reason);
+#[then(regex = r"^the change of (\S+) is told as it is$")]
+async fn no_raw_path(world: &mut PlanWorld, path: String) {
+    assert!(change(world, &path).await.raw_path.is_empty());
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cucumber::{given, then, when};
-use proto::lock::v1 as lock;
+use proto::{lock::v1 as lock, plan::v1 as wire};
 use service_kit::testing::eventually;
 use tokio::time::timeout;
 
@@ -43,6 +43,39 @@ async fn is_held_by_its_run(world: &mut PlanWorld, name: String) {
     let plan = world.get_plan(&world.plan_id(&name)).await;
     assert_eq!(lock.owner_id, plan.run.expect("a run").owner_id);
     assert_eq!(lock.fencing_token, plan.fencing_token);
+}
+
+/// A plan, asked for with its lock.
+async fn with_lock(world: &PlanWorld, name: &str) -> wire::GetPlanResponse {
+    let request = wire::GetPlanRequest { plan_id: world.plan_id(name), with_lock: true };
+    let answer = world.ask(async |mut client| client.get_plan(request).await).await;
+    answer.unwrap_or_else(|status| panic!("{}", shown(&status)))
+}
+
+#[then(regex = "^(the plan|plan [A-Z]) is told with its lock, which its run holds$")]
+async fn is_told_with_lock(world: &mut PlanWorld, name: String) {
+    let told = with_lock(world, &name).await;
+    let (plan, lock) = (told.plan.expect("the plan"), told.lock.expect("its lock"));
+    assert_eq!((lock.owner_id, lock.stale), (plan.run.expect("a run").owner_id, false));
+    assert_eq!(lock.fencing_token, plan.fencing_token);
+    assert!(lock.expire_time.is_some() && told.lock_error.is_empty());
+    // Only when it is asked for.
+    let request = wire::GetPlanRequest { plan_id: world.plan_id(&name), with_lock: false };
+    let answer = world.ask(async |mut client| client.get_plan(request).await).await;
+    assert_eq!(answer.expect("a plan").lock, None);
+}
+
+#[then(regex = "^(the plan|plan [A-Z]) is told with its lock, which nobody holds$")]
+async fn is_told_without_lock(world: &mut PlanWorld, name: String) {
+    let told = with_lock(world, &name).await;
+    assert_eq!((told.lock, told.lock_error.as_str()), (None, ""));
+}
+
+#[then(regex = "^(the plan|plan [A-Z]) is told, and why nothing is known of its lock$")]
+async fn is_told_why(world: &mut PlanWorld, name: String) {
+    let told = with_lock(world, &name).await;
+    assert_eq!(told.plan.expect("the plan").plan_id, world.plan_id(&name));
+    assert!(told.lock.is_none() && !told.lock_error.is_empty(), "{}", told.lock_error);
 }
 
 #[given(regex = r"^Ann holds the lock of (\S+)$")]

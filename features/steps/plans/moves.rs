@@ -81,7 +81,13 @@ async fn answer_is(world: &mut PlanWorld, wanted_phase: String, wanted_state: St
 #[then("the answer is a plan that is to be cancelled")]
 async fn answer_is_to_be_cancelled(world: &mut PlanWorld) {
     let plan = world.answered_plan();
-    assert!(plan.cancel_requested || state(plan) == "CANCELLED", "{plan:?}");
+    assert_ne!(plan.cancel_requested, state(plan) == "CANCELLED", "{plan:?}");
+}
+
+#[then("the plan is not to be cancelled any more")]
+async fn is_not_to_be_cancelled(world: &mut PlanWorld) {
+    let plan = world.get_plan(&world.plan_id("the plan")).await;
+    assert!(!plan.cancel_requested, "{plan:?}");
 }
 
 // === a plan that stands somewhere ===

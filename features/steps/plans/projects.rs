@@ -112,6 +112,13 @@ async fn checks_out(world: &mut PlanWorld, new: String, branch: String, project:
     project.note();
 }
 
+#[when(regex = r"^someone renames the branch (\w+) of (\w+) to (\w+)$")]
+async fn renames_branch(world: &mut PlanWorld, from: String, project: String, to: String) {
+    let project = world.project_mut(&project);
+    project.git(&["branch", "-m", &from, &to]);
+    project.note();
+}
+
 #[when(regex = r"^someone detaches (\w+)'s HEAD$")]
 async fn detaches(world: &mut PlanWorld, project: String) {
     let project = world.project_mut(&project);

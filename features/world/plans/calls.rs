@@ -91,7 +91,7 @@ impl PlanWorld {
 
     /// A plan as it is now.
     pub(crate) async fn get_plan(&self, plan_id: &str) -> wire::Plan {
-        let request = wire::GetPlanRequest { plan_id: plan_id.to_owned() };
+        let request = wire::GetPlanRequest { plan_id: plan_id.to_owned(), ..Default::default() };
         let answer = self.ask(async |mut client| client.get_plan(request).await).await;
         answer.unwrap_or_else(|status| panic!("{}", shown(&status))).plan.expect("a plan")
     }

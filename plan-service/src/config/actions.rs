@@ -21,6 +21,15 @@ pub enum ActionsError {
         #[source]
         source: io::Error,
     },
+    /// There is no file.
+    #[error(
+        "--allow-actions-from: {} holds no file *.toml; without an action, nothing could be run",
+        .folder.display()
+    )]
+    None {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// A file is not TOML, or has keys that an action has not.
     #[error("--allow-actions-from: {}: line {line}{}: {problem}", .path.display(), at(.key))]
     Parse {
@@ -82,6 +91,9 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, ActionsError> {
         if path.extension().is_some_and(|extension| extension == "toml") {
             files.push(path);
         }
+    }
+    if files.is_empty() {
+        return Err(ActionsError::None { folder: folder.to_owned() });
     }
     files.sort();
     Ok(files)
@@ -154,6 +166,9 @@ mod tests {
         }
         let span = refused(&[("s.toml", &format!("{GOOD}time_limit = '90x'\n"))]);
         assert!(span.contains("s.toml: line 5 (time_limit): not a span: write 90s"), "{span}");
+        let bare = refused(&[("n.toml", &format!("{GOOD}time_limit = 90\n"))]);
+        assert!(bare.contains("n.toml: line 5 (time_limit): "), "{bare}");
+        assert!(bare.ends_with("expected text with a unit, such as \"90s\", \"10m\" or \"1h\""));
         let broken = refused(&[("z.toml", "name = \n")]);
         assert!(broken.contains("z.toml: line 1"), "{broken}");
     }
@@ -164,6 +179,12 @@ mod tests {
         for word in ["fmt/rust", "1.toml", "2.toml"] {
             assert!(twice.contains(word), "{word}: {twice}");
         }
+    }
+
+    #[test]
+    fn a_folder_without_an_action_is_refused() {
+        let error = refused(&[("README.md", "none"), ("a.yaml", "name: none")]);
+        assert!(error.ends_with("holds no file *.toml; without an action, nothing could be run"));
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! What connections may do, and how many may watch.
 
 use clap::Args;
-use service_kit::{grpc::TransportConfig, settings::RangeError};
-
-use super::work::count;
+use service_kit::{
+    grpc::TransportConfig,
+    settings::{RangeError, check_count},
+};
 
 /// What connections may do.
 #[derive(Debug, Clone, Args)]
@@ -21,6 +22,6 @@ pub struct NetworkConfig {
 impl NetworkConfig {
     pub(super) fn validate(&self) -> Result<(), RangeError> {
         self.transport.validate()?;
-        count("max-watches", self.max_watches, 1..=100_000)
+        check_count("max-watches", self.max_watches, 1..=100_000)
     }
 }

@@ -5,10 +5,8 @@ use std::{path::Path, time::Duration};
 use clap::Args;
 use service_kit::{
     database::{DatabaseUrl, Migrate},
-    settings::{RangeError, span},
+    settings::{RangeError, check_count, check_span, span},
 };
-
-use super::work::{count, time};
 
 /// The file in the data folder, where no other database is named.
 const FILE: &str = "plans.db";
@@ -59,7 +57,7 @@ impl StoreConfig {
 
     pub(super) fn validate(&self) -> Result<(), RangeError> {
         let right = Duration::from_millis(10)..=Duration::from_secs(60);
-        time("store-timeout", self.store_timeout, right)?;
-        count("database-connections", self.database_connections, 1..=10_000)
+        check_span("store-timeout", self.store_timeout, right)?;
+        check_count("database-connections", self.database_connections, 1..=10_000)
     }
 }

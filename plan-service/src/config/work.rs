@@ -1,11 +1,11 @@
 //! How plans are run: under whose locks, where, with what, and how many.
 
-use std::{fmt::Display, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use service_kit::{
     database,
-    settings::{RangeError, span},
+    settings::{RangeError, check_count, check_span, span},
 };
 
 /// The service's own folder in the user's data folder.
@@ -30,7 +30,7 @@ pub struct WorkConfig {
 
     /// How long to ask for a lock before a move is refused because no lock server
     /// answers, 100ms to 1m.
-    #[arg(long, global = true, value_name = "SPAN", default_value = "10s", value_parser = span)]
+    #[arg(long, global = true, value_name = "SPAN", default_value = "5s", value_parser = span)]
     pub lock_timeout: Duration,
 
     /// This instance's own folder, for worktrees of running plans. Without it,
@@ -38,9 +38,10 @@ pub struct WorkConfig {
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
-    /// Load the actions from the files *.toml in this folder at start, and let
-    /// nobody create others. Plans that were made before keep theirs. Instances
-    /// on one database must be given the same files.
+    /// Load the actions from the files *.toml in this folder at start: this
+    /// instance knows no others then, and nobody can create any here. Those in the
+    /// database stay as they are, for instances without this flag; give it to all
+    /// of them, or to none. Plans that were made before keep their actions.
     #[arg(long, global = true, value_name = "DIR")]
     pub allow_actions_from: Option<PathBuf>,
 
@@ -97,41 +98,14 @@ impl WorkConfig {
 
     pub(super) fn validate(&self) -> Result<(), RangeError> {
         let span = |least, most| Duration::from_millis(least)..=Duration::from_secs(most);
-        time("lock-timeout", self.lock_timeout, span(100, 60))?;
-        time("recovery-interval", self.recovery_interval, span(100, 60 * 60))?;
-        count("max-runs", self.max_runs, 1..=1_000)?;
-        count("max-queued-runs", self.max_queued_runs, 1..=100_000)?;
-        count("max-parallel-steps", self.max_parallel_steps, 1..=64)?;
-        count("output-tail-bytes", self.output_tail_bytes, 1_024..=1_048_576)?;
+        check_span("lock-timeout", self.lock_timeout, span(100, 60))?;
+        check_span("recovery-interval", self.recovery_interval, span(100, 60 * 60))?;
+        check_count("max-runs", self.max_runs, 1..=1_000)?;
+        check_count("max-queued-runs", self.max_queued_runs, 1..=100_000)?;
+        check_count("max-parallel-steps", self.max_parallel_steps, 1..=64)?;
+        check_count("output-tail-bytes", self.output_tail_bytes, 1_024..=1_048_576)?;
         self.instance_name.as_deref().map_or(Ok(()), check_name)
     }
-}
-
-/// A number that must be within a range.
-pub(super) fn count<N: PartialOrd + Display>(
-    flag: &'static str,
-    given: N,
-    right: RangeInclusive<N>,
-) -> Result<(), RangeError> {
-    if right.contains(&given) {
-        return Ok(());
-    }
-    let (least, most) = right.into_inner();
-    Err(RangeError::new(flag, format!("is {given}; {least} to {most} are right")))
-}
-
-/// A span that must be within a range.
-pub(super) fn time(
-    flag: &'static str,
-    given: Duration,
-    right: RangeInclusive<Duration>,
-) -> Result<(), RangeError> {
-    if right.contains(&given) {
-        return Ok(());
-    }
-    let [given, least, most] =
-        [given, *right.start(), *right.end()].map(humantime::format_duration);
-    Err(RangeError::new(flag, format!("is {given}; {least} to {most} are right")))
 }
 
 fn check_name(name: &str) -> Result<(), RangeError> {

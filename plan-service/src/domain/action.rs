@@ -4,6 +4,8 @@
 //! An [`ActionDraft`] is what comes in, from a call or from a TOML file;
 //! [`ActionDraft::check`] makes an [`ActionTemplate`] of it.
 
+mod written;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -24,6 +26,9 @@ const MOST_CHECKS: usize = 100;
 const MOST_PARAMETERS: usize = 100;
 const MOST_ARGUMENTS: usize = 1_000;
 const MOST_TEXT: usize = 4_096;
+/// What the names of the variables begin with that the service gives, or that
+/// point git elsewhere.
+const KEPT: [&str; 3] = ["PLAN_", "LOCK_", "GIT_"];
 
 /// A template, checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,9 +125,10 @@ pub struct ParameterDraft {
     #[serde(default = "string_type")]
     pub r#type: Option<ParameterType>,
     /// What it is when a plan does not say.
+    #[serde(default, deserialize_with = "written::text")]
     pub default: Option<String>,
     /// The values that are allowed, of a choice.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "written::texts")]
     pub choices: Vec<String>,
 }
 
@@ -136,10 +142,10 @@ pub struct StepDraft {
     #[serde(default)]
     pub argv: Vec<String>,
     /// Variables.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "written::variables")]
     pub env: BTreeMap<String, String>,
     /// How long it may run: in a file as `90s`, `10m`.
-    #[serde(default, deserialize_with = "span")]
+    #[serde(default, deserialize_with = "written::span")]
     pub time_limit: Option<Duration>,
     /// What it may run beside.
     #[serde(default)]
@@ -148,12 +154,6 @@ pub struct StepDraft {
 
 fn string_type() -> Option<ParameterType> {
     Some(ParameterType::String)
-}
-
-fn span<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
-    let text = String::deserialize(from)?;
-    let wrong = |_| serde::de::Error::custom("not a span: write 90s, 10m or 1h");
-    humantime::parse_duration(&text).map(Some).map_err(wrong)
 }
 
 /// What was found wrong so far.
@@ -235,7 +235,10 @@ fn parameters(found: &mut Found, drafts: Vec<ParameterDraft>) -> Vec<Parameter> 
             (ParameterType::Choice, true) => {
                 found.wrong(field("choices"), "is empty; a choice names what can be chosen");
             }
-            (ParameterType::Choice, false) | (_, true) => {}
+            (ParameterType::Choice, false) => {
+                self::choices(found, &field("choices"), &draft.choices);
+            }
+            (_, true) => {}
             (_, false) => found.wrong(field("choices"), "is set; only a choice has choices"),
         }
         let parameter = Parameter {
@@ -253,6 +256,18 @@ fn parameters(found: &mut Found, drafts: Vec<ParameterDraft>) -> Vec<Parameter> 
         checked.push(parameter);
     }
     checked
+}
+
+/// Each is a value that a plan can give, and is there once.
+fn choices(found: &mut Found, field: &str, choices: &[String]) {
+    let mut seen = BTreeSet::new();
+    for (at, choice) in choices.iter().enumerate() {
+        if let Err(problem) = expand::check_plain(choice) {
+            found.wrong(format!("{field}[{at}]"), problem);
+        } else if !seen.insert(choice) {
+            found.wrong(format!("{field}[{at}]"), format!("{choice:?} is there twice"));
+        }
+    }
 }
 
 fn commands(
@@ -306,10 +321,7 @@ fn arguments(found: &mut Found, field: &str, argv: &[String], parameters: &BTree
         found.wrong(field, format!("has {} entries; at most {MOST_ARGUMENTS}", argv.len()));
     }
     for (at, argument) in argv.iter().enumerate() {
-        if argument.contains('\0') {
-            found.wrong(format!("{field}[{at}]"), "holds a NUL, which no program can be given");
-        }
-        if let Err(problem) = expand::check_text(argument, parameters) {
+        if let Err(problem) = expand::check_text(argument, 0, parameters) {
             found.wrong(format!("{field}[{at}]"), problem);
         }
     }
@@ -323,99 +335,33 @@ fn variables(
 ) {
     for (name, value) in env {
         let field = format!("{field}[{name:?}]");
-        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-            found.wrong(&field, "is no variable: a name has no '=' and no NUL, a value no NUL");
+        if let Err(problem) = variable(name) {
+            found.wrong(&field, problem);
         }
-        if let Err(problem) = expand::check_text(value, parameters) {
+        // With its name and the '='.
+        if let Err(problem) = expand::check_text(value, name.len() + 1, parameters) {
             found.wrong(&field, problem);
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn draft(toml: &str) -> Result<ActionTemplate, Vec<Violation>> {
-        toml::from_str::<ActionDraft>(toml).unwrap().check()
+fn variable(name: &str) -> Result<(), String> {
+    if name.is_empty() {
+        return Err("is empty; a variable has a name".to_owned());
     }
-
-    #[test]
-    fn a_file_becomes_a_template() {
-        let template = draft(
-            r#"
-            name = "edit/rename"
-            description = "renames a word"
-            [[parameters]]
-            name = "from"
-            [[parameters]]
-            name = "count"
-            type = "integer"
-            default = "3"
-            [[steps]]
-            name = "sed"
-            argv = ["sed", "-i", "s/{{from}}/x/{{count}}", "a.txt"]
-            time_limit = "90s"
-            group = "all"
-            [[checks]]
-            name = "build"
-            argv = ["make"]
-            env = { V = "{{count}}" }
-            "#,
-        )
-        .unwrap();
-        assert_eq!(template.parameters[1].r#type, ParameterType::Integer);
-        assert_eq!(template.steps[0].time_limit, Duration::from_secs(90));
-        assert_eq!(template.checks[0].time_limit, DEFAULT_TIME_LIMIT);
+    if name.contains(|c: char| c == '=' || c.is_whitespace() || c.is_control()) {
+        return Err("is no name of a variable: it holds a blank, a '=' or a control character; \
+                    write A-Z, 0-9 and _"
+            .to_owned());
     }
-
-    #[test]
-    fn everything_that_is_wrong_is_told_at_once() {
-        let wrong = draft(
-            r#"
-            name = "rename"
-            [[parameters]]
-            name = "from-here"
-            [[parameters]]
-            name = "n"
-            type = "integer"
-            default = "many"
-            [[parameters]]
-            name = "n"
-            type = "choice"
-            [[steps]]
-            name = "../x"
-            argv = []
-            [[steps]]
-            name = "a"
-            argv = ["echo", "{{nobody}}", "{{n"]
-            time_limit = "2d"
-            env = { "A=B" = "" }
-            [[checks]]
-            name = "a"
-            argv = [""]
-            group = "g"
-            "#,
-        )
-        .unwrap_err();
-        let fields: Vec<_> = wrong.iter().map(|one| one.field.as_str()).collect();
-        assert_eq!(
-            fields,
-            [
-                "name",
-                "parameters[0].name",
-                "parameters[1].default_value",
-                "parameters[2].name",
-                "parameters[2].choices",
-                "steps[0].name",
-                "steps[0].argv",
-                "steps[1].argv[1]",
-                "steps[1].argv[2]",
-                "steps[1].env[\"A=B\"]",
-                "steps[1].time_limit",
-                "checks[0].argv[0]",
-                "checks[0].group",
-            ]
-        );
+    match KEPT.iter().find(|prefix| name.starts_with(*prefix)) {
+        Some(prefix) => Err(format!(
+            "begins with {prefix}: the names that begin with PLAN_, LOCK_ or GIT_ are the \
+             service's own; choose another one"
+        )),
+        None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

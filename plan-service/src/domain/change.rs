@@ -63,6 +63,24 @@ pub struct Changeset {
     pub change_count: u64,
 }
 
+/// What a plan changes, from where it began to where its branch is, or was when
+/// it was merged.
+#[derive(Debug, Clone)]
+pub struct Diff {
+    /// What git prints, perhaps cut off.
+    pub patch: Vec<u8>,
+    /// It is cut off.
+    pub truncated: bool,
+    /// From here.
+    pub base: Oid,
+    /// To there.
+    pub head: Oid,
+    /// The first of the files.
+    pub files: Vec<Change>,
+    /// How many there are.
+    pub file_count: u64,
+}
+
 impl RepoPath {
     /// The path for people and messages: UTF-8 as it is, other bytes and
     /// control characters as `\ooo`, a backslash doubled.
@@ -88,9 +106,9 @@ impl RepoPath {
         text
     }
 
-    /// Whether it is UTF-8.
-    pub fn is_utf8(&self) -> bool {
-        str::from_utf8(&self.0).is_ok()
+    /// The bytes, where they are not what is shown.
+    pub fn beside(self, shown: &str) -> Option<Vec<u8>> {
+        (self.0 != shown.as_bytes()).then_some(self.0)
     }
 }
 

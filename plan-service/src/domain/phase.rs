@@ -74,9 +74,9 @@ pub struct MoveError {
     pub possible: Vec<Move>,
 }
 
-/// Every move, in the order in which people want them.
-const MOVES: [Move; 6] =
-    [Move::Strategize, Move::Execute, Move::Apply, Move::Retry, Move::Revert, Move::Cancel];
+/// Every move that can be asked for, in the order in which people want them. To
+/// strategize is the service's own.
+const ASKED: [Move; 5] = [Move::Execute, Move::Apply, Move::Retry, Move::Revert, Move::Cancel];
 
 /// The phase that a move begins, for a plan that stands there: the table.
 ///
@@ -89,9 +89,9 @@ pub fn start(asked: Move, phase: Phase, state: State) -> Result<Phase, MoveError
     })
 }
 
-/// What a plan that stands there can do.
+/// What can be asked of a plan that stands there.
 pub fn possible_moves(phase: Phase, state: State) -> Vec<Move> {
-    MOVES.into_iter().filter(|asked| allowed(*asked, phase, state).is_ok()).collect()
+    ASKED.into_iter().filter(|asked| allowed(*asked, phase, state).is_ok()).collect()
 }
 
 fn allowed(asked: Move, phase: Phase, state: State) -> Result<Phase, &'static str> {
@@ -244,7 +244,7 @@ mod tests {
             }
             allowed.push((M::Cancel, phase, S::Processing, phase));
         }
-        for asked in MOVES {
+        for asked in ASKED.into_iter().chain([M::Strategize]) {
             for phase in PHASES {
                 for state in STATES {
                     let expected = allowed
@@ -256,6 +256,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn only_what_can_be_asked_for_is_told_as_possible() {
+        for phase in PHASES {
+            for state in STATES {
+                assert!(!possible_moves(phase, state).contains(&Move::Strategize));
+            }
+        }
+        assert_eq!(possible_moves(Phase::Action, State::Queued), [Move::Retry, Move::Cancel]);
     }
 
     #[test]

@@ -195,6 +195,14 @@ impl Plan {
 }
 
 impl Step {
+    /// Notes that it was ended from outside, if it runs.
+    pub fn stop(&mut self) {
+        if self.state == StepState::Running {
+            self.state = StepState::Stopped;
+            self.ended_at = Some(Moment::now());
+        }
+    }
+
     /// Forgets that it ran.
     pub fn begin_again(&mut self) {
         self.state = StepState::Waiting;
@@ -203,5 +211,6 @@ impl Step {
         self.started_at = None;
         self.ended_at = None;
         self.commit = None;
+        self.output_bytes = 0;
     }
 }

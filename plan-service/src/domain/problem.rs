@@ -3,6 +3,10 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use service_kit::text::cut;
+
+/// The longest message, in bytes.
+const MOST_MESSAGE: usize = 4_096;
 
 /// What went wrong with a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,9 +61,10 @@ pub enum ProblemReason {
 const MOST_FILES: usize = 1_000;
 
 impl Problem {
-    /// About no file and no step.
+    /// About no file and no step. A message of more than 4 KiB is cut.
     pub fn new(reason: ProblemReason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), files: Vec::new(), step: None }
+        let message = cut(&message.into(), MOST_MESSAGE);
+        Self { reason, message, files: Vec::new(), step: None }
     }
 
     /// About these files, the first 1,000 of them.
@@ -102,5 +107,35 @@ impl ProblemReason {
 impl fmt::Display for ProblemReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// The first of these files, and how many more there are, as a sentence says it.
+pub fn files_in_words(files: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let shown = files.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match files.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_names_five_files_and_counts_the_rest() {
+        let files: Vec<_> = (1..=22_000).map(|number| format!("f{number}")).collect();
+        assert_eq!(files_in_words(&files[..5]), "f1, f2, f3, f4, f5");
+        assert_eq!(files_in_words(&files), "f1, f2, f3, f4, f5 and 21995 more");
+    }
+
+    #[test]
+    fn what_is_kept_of_a_problem_is_bounded() {
+        let problem = Problem::new(ProblemReason::GitFailed, "é".repeat(MOST_MESSAGE));
+        assert!(problem.message.len() <= MOST_MESSAGE && problem.message.ends_with("é…"));
+        let files = (0..=MOST_FILES).map(|number| number.to_string());
+        assert_eq!(problem.about(files).files.len(), MOST_FILES);
     }
 }

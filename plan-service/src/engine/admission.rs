@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+use tokio_util::sync::CancellationToken;
 
 use crate::error::PlanError;
 
@@ -10,6 +11,7 @@ use crate::error::PlanError;
 #[derive(Debug)]
 pub(super) struct Admission {
     places: Arc<Semaphore>,
+    closing: CancellationToken,
     most: usize,
 }
 
@@ -22,7 +24,8 @@ pub(super) struct Place {
 impl Admission {
     pub(super) fn new(working: usize, queued: usize) -> Self {
         let most = working + queued;
-        Self { places: Arc::new(Semaphore::new(most)), most }
+        let places = Arc::new(Semaphore::new(most));
+        Self { places, closing: CancellationToken::new(), most }
     }
 
     /// A place for a run.
@@ -44,6 +47,12 @@ impl Admission {
     /// Lets nobody in any more.
     pub(super) fn close(&self) {
         self.places.close();
+        self.closing.cancel();
+    }
+
+    /// Resolves when nobody is let in any more.
+    pub(super) async fn closed(&self) {
+        self.closing.cancelled().await;
     }
 
     pub(super) fn is_closed(&self) -> bool {

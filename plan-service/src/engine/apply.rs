@@ -15,7 +15,9 @@ use super::{
     run::{Run, Worked, chain},
 };
 use crate::{
-    domain::{Fence, Merge, Oid, Plan, Problem, ProblemReason, RepoPath, StepState},
+    domain::{
+        Fence, Merge, Oid, Plan, Problem, ProblemReason, RepoPath, StepState, files_in_words,
+    },
     error::PlanError,
     git::{From, GitCommand, GitError, Merged, RefMove, Repo, Start},
     runner::{Deadline, End, Job},
@@ -28,7 +30,7 @@ const ATTEMPTS: u32 = 5;
 const SYNC_LIMIT: std::time::Duration = std::time::Duration::from_secs(600);
 
 /// Until when what changes the project may run, told again as leases are renewed.
-type Until = tokio::sync::watch::Receiver<Deadline>;
+pub(super) type Until = tokio::sync::watch::Receiver<Deadline>;
 
 /// What came of a merge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,22 +47,12 @@ impl Run {
         let repo = self.fenced_repo().await?;
         let plan = self.plan().await;
         let head = head_of(&plan)?;
-        // A run before this one may have come to the point of no return without
-        // hearing of it.
-        if let Some(merge) = plan.merge.as_ref()
-            && self.git(is_made(&repo, merge)).await?
-        {
-            let up_to_date =
-                repair(&self.planner, &repo, merge, &merge.commit, self.fence, self.deadline());
-            return self.finish_merge(&repo, merge, up_to_date).await;
-        }
         // The branch is no more than a name for it, and may have been moved.
         self.move_branch(&repo, &head).await?;
         self.checks(&repo, &plan, &head).await?;
         for _ in 0..ATTEMPTS {
             if let Some(merge) = self.merge(&repo, &plan, &head).await? {
-                let up_to_date = sync(&self.planner, &repo, &merge, self.deadline());
-                return self.finish_merge(&repo, &merge, up_to_date).await;
+                return self.finish_merge(&repo, &merge).await;
             }
         }
         Err(Problem::new(
@@ -84,7 +76,7 @@ impl Run {
             worked
         }
         .await;
-        self.inner().workspace.remove(self.fence).await;
+        self.leave(repo, &worked).await;
         worked
     }
 
@@ -107,6 +99,9 @@ impl Run {
         let target = self.git(repo.head()).await?;
         let Some(branch) = target.branch else { return Err(detached().into()) };
         let ours = target.commit;
+        // After the branch was looked at: a merge that a run which is gone makes
+        // from now on moves it, and then ours is refused and made anew.
+        self.finish_merges_of_others(plan).await?;
         let tree = match self.git(repo.merge_trees(&ours, head)).await? {
             Merged::Clean { tree } => tree,
             Merged::Conflict { files } => return Err(conflict(&branch, &files).into()),
@@ -125,15 +120,27 @@ impl Run {
         Ok(made.then_some(merge))
     }
 
+    async fn finish_merges_of_others(&self, plan: &Plan) -> Worked {
+        let deadline = self.deadline();
+        loop {
+            match self.planner.finish_merges_of_others(plan, self.fence, &deadline).await {
+                Ok(()) => return Ok(()),
+                Err(PlanError::StoreUnavailable(error)) => {
+                    self.try_again("look for merges", &error).await?;
+                }
+                Err(error) => {
+                    self.check()?;
+                    let reason = ProblemReason::ProjectUnusable;
+                    return Err(Problem::new(reason, error.to_string()).into());
+                }
+            }
+        }
+    }
+
     /// After the point of no return. Nothing here makes the plan anything but
     /// applied, except that the merge is taken back as a whole.
-    async fn finish_merge(
-        &self,
-        repo: &Repo,
-        merge: &Merge,
-        up_to_date: impl Future<Output = Result<(), String>>,
-    ) -> Worked<Applied> {
-        match up_to_date.await {
+    async fn finish_merge(&self, repo: &Repo, merge: &Merge) -> Worked<Applied> {
+        match sync(&self.planner, repo, merge, self.deadline()).await {
             Ok(()) => {
                 self.forget_branch().await;
                 Ok(Applied::Whole)
@@ -298,7 +305,7 @@ fn conflict(branch: &str, files: &[RepoPath]) -> Problem {
         format!(
             "{branch} has changed the same places as the plan in {}; nothing was merged: revert \
              the plan to begin on the new base",
-            shown.join(", ")
+            files_in_words(&shown)
         ),
     )
     .about(shown)
@@ -311,7 +318,7 @@ fn uncommitted(files: &[RepoPath]) -> Problem {
         format!(
             "the project has uncommitted changes that the merge would touch: {}; commit or stash \
              them, then retry",
-            shown.join(", ")
+            files_in_words(&shown)
         ),
     )
     .about(shown)

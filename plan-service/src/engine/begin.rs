@@ -1,7 +1,7 @@
 //! How a run begins: locks, a look at the plan under them, the table of moves,
 //! the first write; and how it ends.
 
-use std::{collections::BTreeMap, sync::PoisonError, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use lock_client::{AcquireOptions, ClientError, Conflict, LockClient, LockGuard, Resource};
 use tokio::{sync::oneshot, time::timeout};
@@ -9,7 +9,7 @@ use tokio::{sync::oneshot, time::timeout};
 use super::{
     Planner,
     admission::Place,
-    apply::Applied,
+    apply::{Applied, Until},
     recovery::RECOVER,
     run::{Ended, Locks, Run, event},
 };
@@ -22,7 +22,7 @@ use crate::{
 const GIVING_BACK: Duration = Duration::from_secs(2);
 
 /// How long a caller waits for a strategy before it is told that it is under way.
-const STRATEGIZING: Duration = Duration::from_secs(10);
+const STRATEGIZING: Duration = Duration::from_secs(5);
 
 /// A run that holds its locks and may begin.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Planner {
         let guard = self.lock_plan(&owner, id, asked.verb()).await?;
         let mut locks = Locks { plan: guard, project: None };
         let looked = self.look(id, asked, project_wait, &owner, &mut locks).await;
-        // It may have waited for long.
+        // It may have looked for long.
         let looked = match looked {
             Ok(_) if self.is_stopping() => Err(PlanError::ShuttingDown),
             looked => looked,
@@ -95,10 +95,20 @@ impl Planner {
             .map_err(|error| PlanError::Transition { plan: id, error })?;
         if phase == Phase::Apply && asked != Move::Cancel {
             if locks.project.is_none() {
-                let guard = self.lock_project(owner, &plan.project, id, project_wait).await?;
+                let waiting = self.lock_project(owner, &plan.project, id, project_wait);
+                // Who waits in line when the instance stops is told at once, and the
+                // plan is free for another instance.
+                let guard = tokio::select! {
+                    biased;
+                    () = self.inner.admission.closed() => return Err(PlanError::ShuttingDown),
+                    guard = waiting => guard?,
+                };
                 locks.project = Some(guard);
             }
-            self.finish_merges_of_others(&plan, locks).await?;
+            let fence = locks.fence(id);
+            let finishing =
+                async |deadline: Until| self.finish_merges_of_others(&plan, fence, &deadline).await;
+            locks.telling(finishing).await?;
             self.refuse_uncommitted_changes(&plan).await?;
         }
         Ok((plan, phase))
@@ -185,9 +195,9 @@ impl Planner {
                     let id = plan.id;
                     // Who asked may be gone; the work goes on all the same.
                     let _ = tell.send(Ok(plan));
-                    planner.enlist(id, &run);
+                    let listed = planner.inner.runs.list(id, run.poke());
                     work(&run, phase, anew).await;
-                    planner.strike(id);
+                    drop(listed);
                     run.release().await;
                     // Only who waits for it hears of it.
                     let _ = end.send(());
@@ -204,20 +214,6 @@ impl Planner {
             return self.plan(begun.id).await;
         }
         Ok(begun)
-    }
-
-    fn enlist(&self, id: PlanId, run: &Run) {
-        let mut runs = self.inner.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        runs.insert(id, run.poke());
-    }
-
-    /// Whether a run of this instance has the plan.
-    pub(super) fn works_on(&self, id: PlanId) -> bool {
-        self.inner.runs.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&id)
-    }
-
-    fn strike(&self, id: PlanId) {
-        self.inner.runs.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 
     /// Takes a plan's lock: at once or not at all.

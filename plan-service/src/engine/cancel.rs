@@ -2,7 +2,7 @@
 //! ended by its run, which reads the wish from the database: it may be another
 //! instance's.
 
-use std::{sync::PoisonError, time::Duration};
+use std::time::Duration;
 
 use tokio::{sync::oneshot, time::sleep};
 
@@ -31,7 +31,7 @@ impl Planner {
                 // A full instance can still tell a run to end.
                 Err(refused @ (PlanError::Conflict(_) | PlanError::Overloaded { .. })) => {
                     if self.inner.store.request_cancel(id, reason).await? {
-                        self.poke(id);
+                        self.inner.runs.poke(id);
                         return self.plan(id).await;
                     }
                     if attempt == ATTEMPTS {
@@ -58,13 +58,5 @@ impl Planner {
             let _ = tell.send(plan.ok_or(PlanError::LockLost(id)));
         });
         told.await.unwrap_or_else(|_| Err(PlanError::Internal("a run broke off".to_owned())))
-    }
-
-    /// Tells a run of this instance to look for the wish at once.
-    fn poke(&self, id: PlanId) {
-        let runs = self.inner.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(poke) = runs.get(&id) {
-            poke.notify_one();
-        }
     }
 }

@@ -85,7 +85,8 @@ impl Run {
             ("LOCK_FENCING_TOKEN", self.fence.token.to_string()),
         ];
         let own = step.env.iter().map(|(name, value)| (name.into(), value.into()));
-        told.into_iter().map(|(name, value)| (name.into(), value.into())).chain(own).collect()
+        // What is told last counts: no action can make up a token.
+        own.chain(told.into_iter().map(|(name, value)| (name.into(), value.into()))).collect()
     }
 
     /// Takes what the command writes, and ends it when the run is to end.

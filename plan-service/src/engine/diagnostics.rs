@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lock_client::{ClientError, LockClient, StaleFilter};
+use lock_client::{ClientError, Lock, LockClient, StaleFilter};
 
 use super::{Diagnostics, PlanDiagnostics, Planner, StaleCounts};
 use crate::{domain::PlanId, error::PlanError};
@@ -11,6 +11,14 @@ use crate::{domain::PlanId, error::PlanError};
 const PATIENCE: Duration = Duration::from_secs(3);
 
 impl Planner {
+    /// A plan's lock, if somebody has it; or why the lock server does not say.
+    ///
+    /// # Errors
+    /// When the lock server does not answer in time, or refuses.
+    pub async fn lock_of(&self, id: PlanId) -> Result<Option<Lock>, String> {
+        patient(self.inner.locks.get(("plan", id.to_string()))).await
+    }
+
     /// How everything is.
     ///
     /// # Errors
@@ -28,15 +36,13 @@ impl Planner {
                 events: inner.store.events(plan.id).await?,
                 outputs: inner.store.outputs(plan.id).await?,
                 lock: match lock_server {
-                    Ok(_) => {
-                        patient(inner.locks.get(("plan", plan.id.to_string()))).await.ok().flatten()
-                    }
+                    Ok(_) => self.lock_of(plan.id).await.ok().flatten(),
                     Err(_) => None,
                 },
                 plan,
             }),
         };
-        let active = inner.runs.lock().unwrap_or_else(std::sync::PoisonError::into_inner).len();
+        let active = inner.runs.len();
         Ok(Diagnostics {
             instance: inner.instance.clone(),
             store: inner.store.engine(),

@@ -1,14 +1,14 @@
 //! What a plan changes, from its base to where its branch is, or was when it was
 //! merged.
 
-use super::{Diff, Planner, run::chain};
+use super::{Planner, run::chain};
 use crate::{
-    domain::{Plan, PlanId, State},
+    domain::{Diff, Oid, Plan, PlanId, State},
     error::PlanError,
-    git::GitError,
+    git::{GitError, Patch},
 };
 
-/// The most files that are named.
+/// The most files that are named, and read.
 const MOST_FILES: usize = 10_000;
 
 impl Planner {
@@ -23,7 +23,13 @@ impl Planner {
             return Err(gone());
         }
         let (base, head) = ends(&plan).ok_or_else(gone)?;
-        let repo = self.repo_of(&plan).await?;
+        let project = self.project(&plan.project).await?;
+        // What is in the way of further plans is not in the way of this.
+        let repo = self.inner.git.open_to_look(&project.path).await;
+        let repo = repo.map_err(|error| PlanError::ProjectUnusable {
+            project: project.name,
+            message: format!("{}: {error}", project.path.display()),
+        })?;
         let failed = |error: GitError| PlanError::ProjectUnusable {
             project: plan.project.clone(),
             message: chain(&error),
@@ -33,14 +39,15 @@ impl Planner {
                 return Err(gone());
             }
         }
-        let patch = repo.patch(&base, &head, max_bytes).await.map_err(failed)?;
-        let mut files = repo.changes(&base, &head).await.map_err(failed)?;
-        files.truncate(MOST_FILES);
-        Ok(Diff { patch: patch.text, truncated: patch.truncated, base, head, files })
+        let Patch { bytes: patch, truncated } =
+            repo.patch(&base, &head, max_bytes).await.map_err(failed)?;
+        let (files, file_count) =
+            repo.first_changes(&base, &head, MOST_FILES).await.map_err(failed)?;
+        Ok(Diff { patch, truncated, base, head, files, file_count })
     }
 }
 
-fn ends(plan: &Plan) -> Option<(crate::domain::Oid, crate::domain::Oid)> {
+fn ends(plan: &Plan) -> Option<(Oid, Oid)> {
     let base = plan.strategy.as_ref()?.base.clone();
     Some((base, plan.head.clone()?))
 }

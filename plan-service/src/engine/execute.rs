@@ -16,7 +16,10 @@ use super::{
     run::{Beside, Run, Worked},
 };
 use crate::{
-    domain::{Change, Moment, Oid, Plan, Problem, ProblemReason, RepoPath, Step, StepState},
+    domain::{
+        Change, Moment, Oid, Plan, Problem, ProblemReason, RepoPath, Step, StepState,
+        files_in_words,
+    },
     git::{Repo, Start, Worktree},
     store::{ChangesetHandle, Fenced, OutputKey, StoreError},
 };
@@ -50,7 +53,7 @@ impl Run {
             worked
         }
         .await;
-        self.inner().workspace.remove(self.fence).await;
+        self.leave(&repo, &worked).await;
         worked
     }
 
@@ -180,6 +183,20 @@ impl Run {
         .await
     }
 
+    /// Removes the run's folder. Work that was broken off may have been making a
+    /// worktree in it: git is to know of none.
+    pub(super) async fn leave(&self, repo: &Repo, worked: &Worked) {
+        self.inner().workspace.remove(self.fence).await;
+        if worked.is_ok() {
+            return;
+        }
+        let folder = self.inner().workspace.of(self.fence);
+        if let Err(error) = repo.forget_worktrees_in(&folder).await {
+            tracing::warn!(folder = %folder.display(), error = %super::run::chain(&error),
+                "git may still know of a worktree here");
+        }
+    }
+
     /// Removes a worktree, whatever is in it. One that stays is removed when the
     /// instance starts again.
     pub(super) async fn remove_worktree(&self, worktree: Worktree) {
@@ -199,7 +216,7 @@ fn leads_out(key: &OutputKey, links: &[RepoPath]) -> Problem {
             "step {} left symbolic links that lead out of the project: {}; make them relative and \
              keep them inside",
             key.name,
-            shown.join(", ")
+            files_in_words(&shown)
         ),
     )
     .about(shown)

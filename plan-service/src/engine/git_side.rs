@@ -8,7 +8,7 @@ use super::{
     run::{Ended, Run, Worked, chain},
 };
 use crate::{
-    domain::{Oid, Plan, Problem, ProblemReason},
+    domain::{Fence, Oid, Plan, Problem, ProblemReason},
     error::PlanError,
     git::{From, GitError, Moved, Raised, RefMove, Repo},
 };
@@ -101,23 +101,26 @@ impl Run {
         }
     }
 
-    /// Removes the plan's branch and fence. What cannot be removed stays: it
-    /// keeps nobody from anything.
+    /// Removes the plan's branch and fence. What cannot be removed stays until an
+    /// instance starts: it keeps nobody from anything.
     pub(super) async fn forget_branch(&self) {
         let plan = self.plan().await;
         let forgotten = async {
             let repo = self.planner.repo_of(&plan).await.map_err(|error| chain(&error))?;
-            let told = |error: GitError| chain(&error);
-            if repo.raise_fence(self.fence).await.map_err(told)? == Raised::Raised {
-                let name = plan.branch();
-                let moves = [RefMove { name, from: From::Anything, to: None }];
-                let _moved = repo.move_refs(self.fence, &moves).await.map_err(told)?;
-                repo.drop_fence(self.fence).await.map_err(told)?;
-            }
-            Ok::<_, String>(())
+            drop_branch(&repo, &plan, self.fence).await.map_err(|error| chain(&error))
         };
         if let Err(error) = forgotten.await {
             tracing::warn!(plan.id = %plan.id, error, "the plan's branch was not removed");
         }
     }
+}
+
+/// Removes a plan's branch and fence, unless a later run has raised the fence.
+pub(super) async fn drop_branch(repo: &Repo, plan: &Plan, fence: Fence) -> Result<(), GitError> {
+    if repo.raise_fence(fence).await? == Raised::Refused {
+        return Ok(());
+    }
+    let moves = [RefMove { name: plan.branch(), from: From::Anything, to: None }];
+    let _moved = repo.move_refs(fence, &moves).await?;
+    repo.drop_fence(fence).await
 }

@@ -11,7 +11,7 @@ use super::{
     run::{Ended, Run, Worked},
 };
 use crate::{
-    domain::{Oid, Problem, ProblemReason, RepoPath},
+    domain::{Oid, Problem, ProblemReason, RepoPath, files_in_words},
     git::{Merged, Start, Worktree},
     store::{ChangesetHandle, OutputKey},
 };
@@ -133,7 +133,7 @@ fn clash(key: &OutputKey, files: &[RepoPath]) -> Problem {
             "step {} changed the same places as a step that ran beside it: {}; give them different \
              groups",
             key.name,
-            shown.join(", ")
+            files_in_words(&shown)
         ),
     )
     .about(shown)

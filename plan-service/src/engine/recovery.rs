@@ -14,19 +14,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Planner,
-    apply::{is_made, repair},
+    apply::{Until, is_made, repair},
     begin::lock_refused,
+    git_side::drop_branch,
     run::{Halt, Locks, chain, event},
 };
 use crate::{
-    domain::{Fence, Merge, Moment, Phase, Plan, PlanId, Problem, ProblemReason, State, StepState},
+    domain::{Fence, Merge, Moment, Phase, Plan, PlanId, Problem, ProblemReason, State},
     error::PlanError,
-    git::{From, Raised, RefMove, Repo},
-    store::{Fenced, PlanFilter, PlanWrite},
+    git::{Raised, Repo},
+    store::{Ending, PlanFilter, PlanWrite, StoreError},
 };
-
-/// Between two looks at how long the locks are trusted.
-const TELL: Duration = Duration::from_millis(100);
 
 /// What the recovery says that it does with a plan, in its lock's metadata.
 pub(super) const RECOVER: &str = "recover";
@@ -48,12 +46,15 @@ impl Planner {
                 tracing::warn!(folder = %folder.display(), %error, "cannot remove it");
             }
         }
-        if let Err(error) = self.prune_worktrees().await {
-            tracing::warn!(error = %chain(&error), "cannot tell git of removed worktrees");
+        if let Err(error) = self.clean_projects().await {
+            tracing::warn!(error = %chain(&error), "cannot look for what dead runs have left in projects");
         }
     }
 
-    async fn prune_worktrees(&self) -> Result<(), PlanError> {
+    /// Removes from each project what runs have left that nobody will come back
+    /// to: worktrees whose folders are gone, and the branches of plans that are
+    /// final.
+    async fn clean_projects(&self) -> Result<(), PlanError> {
         let mut after = None;
         loop {
             let projects = self.projects(after.as_ref(), PAGE).await?;
@@ -65,8 +66,27 @@ impl Planner {
                     tracing::warn!(project = %project.name, error = %chain(&error),
                         "cannot tell git of removed worktrees");
                 }
+                if let Err(error) = self.drop_branches_of_final_plans(&repo).await {
+                    tracing::warn!(project = %project.name, error = %chain(&error),
+                        "cannot remove the branches of plans that are over");
+                }
             }
         }
+    }
+
+    /// Those of plans whose project could not be reached when they ended.
+    async fn drop_branches_of_final_plans(&self, repo: &Repo) -> Result<(), PlanError> {
+        let failed = |error| PlanError::Internal(chain(&error));
+        for id in repo.fenced_plans().await.map_err(failed)? {
+            // One that is unknown may be another service's.
+            let Some(plan) = self.inner.store.plan(id).await? else { continue };
+            if plan.state.is_final() {
+                let fence = Fence { plan: id, token: plan.fencing_token };
+                drop_branch(repo, &plan, fence).await.map_err(failed)?;
+                tracing::info!(plan.id = %id, "removed the branch of a plan that is over");
+            }
+        }
+        Ok(())
     }
 
     /// Looks for plans whose run is gone, at once and then every so often, until
@@ -98,7 +118,7 @@ impl Planner {
     pub async fn recover(&self) -> Result<u64, PlanError> {
         let mut count = 0;
         for id in self.inner.store.processing_plans().await? {
-            if self.works_on(id) {
+            if self.inner.runs.contains(id) {
                 continue;
             }
             match self.recover_one(id).await {
@@ -165,30 +185,37 @@ impl Planner {
         } else if plan.state != State::Processing {
             // Its merge was noted and not made; how it ended stands.
             return Ok(plan);
-        } else if let Some(reason) = plan.cancel_requested.clone() {
-            // Its run was told, and died before it could act on it.
-            plan.state = State::Cancelled;
-            plan.problem = Some(Halt::Cancelled(reason).problem());
-            self.drop_branch_of(&plan, locks).await;
         } else {
             plan.state = State::Errored;
             plan.problem = Some(interrupted(&plan));
         }
         plan.run = None;
         plan.ended_by = Some(locks.plan.owner_id().to_owned());
-        plan.updated_at = Moment::now();
         for step in plan.steps.iter_mut().chain(&mut plan.checks) {
-            if step.state == StepState::Running {
-                step.state = StepState::Stopped;
-                step.ended_at = Some(Moment::now());
-            }
+            step.stop();
         }
         let fence = locks.fence(plan.id);
-        let event = event(&plan, fence, &self.inner.instance);
-        let write = PlanWrite { event: Some(event), drop_unfinished: true, ..PlanWrite::of(&plan) };
-        match self.inner.store.write_plan(fence, write).await? {
-            Fenced::Written(_) => self.plan(plan.id).await,
-            Fenced::Refused => Err(PlanError::LockLost(plan.id)),
+        loop {
+            match self.write_settled(&mut plan, fence).await? {
+                Ending::Written(_) => return self.plan(plan.id).await,
+                Ending::Refused => return Err(PlanError::LockLost(plan.id)),
+                // Its run was told, and died before it could act on it.
+                Ending::CancelRequested(reason) => {
+                    plan.state = State::Cancelled;
+                    plan.problem = Some(Halt::Cancelled(reason).problem());
+                    self.drop_branch_of(&plan, locks).await;
+                }
+            }
+        }
+    }
+
+    async fn write_settled(&self, plan: &mut Plan, fence: Fence) -> Result<Ending, StoreError> {
+        plan.updated_at = Moment::now();
+        let event = event(plan, fence, &self.inner.instance);
+        let write = PlanWrite { event: Some(event), drop_unfinished: true, ..PlanWrite::of(plan) };
+        match plan.state.is_final() {
+            true => Ok(self.inner.store.write_plan(fence, write).await?.into()),
+            false => self.inner.store.end_run(fence, write).await,
         }
     }
 
@@ -198,47 +225,46 @@ impl Planner {
     pub(super) async fn finish_merges_of_others(
         &self,
         plan: &Plan,
-        locks: &Locks,
+        fence: Fence,
+        deadline: &Until,
     ) -> Result<(), PlanError> {
-        let filter = PlanFilter {
-            project: Some(plan.project.clone()),
-            phase: Some(Phase::Apply),
-            state: Some(State::Processing),
-            ..PlanFilter::default()
-        };
-        for other in self.plans(&filter, None, PAGE).await? {
-            let Some(merge) = other.merge.as_ref().filter(|_| other.id != plan.id) else {
-                continue;
+        // One that is ERRORED may have failed without hearing that it was made.
+        for state in [State::Processing, State::Errored] {
+            let filter = PlanFilter {
+                project: Some(plan.project.clone()),
+                phase: Some(Phase::Apply),
+                state: Some(state),
+                ..PlanFilter::default()
             };
-            let repo = self.repo_of(plan).await?;
-            let made = is_made(&repo, merge).await.map_err(|error| unusable(plan, &error))?;
-            if made {
-                self.repair_under(&repo, merge, locks.fence(plan.id), plan, locks).await?;
+            let mut before = None;
+            loop {
+                let others = self.plans(&filter, before, PAGE).await?;
+                let Some(last) = others.last() else { break };
+                before = Some(last.id);
+                for merge in others.iter().filter_map(|other| other.merge.as_ref()) {
+                    // The plan's own was looked at when its lock was taken.
+                    if plan.merge.as_ref() == Some(merge) {
+                        continue;
+                    }
+                    let repo = self.repo_of(plan).await?;
+                    if is_made(&repo, merge).await.map_err(|error| unusable(plan, &error))? {
+                        self.repair(&repo, merge, fence, plan, deadline.clone()).await?;
+                    }
+                }
             }
         }
         Ok(())
     }
 
-    /// Repairs the work tree for as long as the locks are trusted.
-    async fn repair_under(
+    async fn repair(
         &self,
         repo: &Repo,
         merge: &Merge,
         fence: Fence,
         plan: &Plan,
-        locks: &Locks,
+        deadline: Until,
     ) -> Result<(), PlanError> {
-        let (tell, deadline) = tokio::sync::watch::channel(locks.deadline());
-        let telling = async {
-            loop {
-                tokio::time::sleep(TELL).await;
-                tell.send_replace(locks.deadline());
-            }
-        };
-        let repaired = tokio::select! {
-            repaired = repair(self, repo, merge, &merge.commit, fence, deadline) => repaired,
-            never = telling => never,
-        };
+        let repaired = repair(self, repo, merge, &merge.commit, fence, deadline).await;
         repaired.map_err(|message| PlanError::ProjectUnusable {
             project: plan.project.clone(),
             message,
@@ -249,11 +275,8 @@ impl Planner {
     async fn drop_branch_of(&self, plan: &Plan, locks: &Locks) {
         let fence = locks.fence(plan.id);
         let Ok(repo) = self.repo_of(plan).await else { return };
-        if matches!(repo.raise_fence(fence).await, Ok(Raised::Raised)) {
-            let moves = [RefMove { name: plan.branch(), from: From::Anything, to: None }];
-            let moved = repo.move_refs(fence, &moves).await;
-            let dropped = repo.drop_fence(fence).await;
-            tracing::debug!(plan.id = %plan.id, ?moved, ?dropped, "dropped a plan's branch");
+        if let Err(error) = drop_branch(&repo, plan, fence).await {
+            tracing::warn!(plan.id = %plan.id, error = %chain(&error), "a plan's branch was not removed");
         }
     }
 
@@ -283,10 +306,9 @@ impl Planner {
             let guard = self.lock_project(owner, &plan.project, plan.id, Duration::ZERO).await?;
             locks.project = Some(guard);
         }
-        self.repair_under(&repo, merge, fence, plan, locks).await?;
-        let moves = [RefMove { name: plan.branch(), from: From::Anything, to: None }];
-        let _moved = repo.move_refs(fence, &moves).await.map_err(failed)?;
-        repo.drop_fence(fence).await.map_err(failed)?;
+        let repairing = |deadline| self.repair(&repo, merge, fence, plan, deadline);
+        locks.telling(repairing).await?;
+        drop_branch(&repo, plan, fence).await.map_err(failed)?;
         Ok(true)
     }
 }

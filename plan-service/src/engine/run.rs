@@ -30,14 +30,14 @@ use tokio_util::sync::CancellationToken;
 
 pub(super) use service_kit::text::chain;
 
-use super::{Inner, Planner, admission::Place};
+use super::{Inner, Planner, admission::Place, apply::Until};
 use crate::{
     domain::{
         Event, Fence, Moment, Oid, Phase, Plan, PlanId, Problem, ProblemReason, State, StepState,
     },
     error::PlanError,
     runner::Deadline,
-    store::{ChangesetHandle, Fenced, PlanWrite, StoreError},
+    store::{ChangesetHandle, Ending, Fenced, OutputKey, PlanWrite, StoreError},
 };
 
 /// Between two looks at how long the leases are trusted.
@@ -106,6 +106,8 @@ pub(super) struct Beside {
     pub(super) begin_anew: bool,
     /// A new run begins.
     pub(super) begins: bool,
+    /// Steps and checks that run again.
+    pub(super) drop_outputs: Vec<OutputKey>,
     /// The run ends.
     pub(super) ends: bool,
 }
@@ -126,6 +128,22 @@ impl Locks {
     /// Until when both are trusted.
     pub(super) fn deadline(&self) -> Deadline {
         deadline(&self.plan, self.project.as_ref())
+    }
+
+    /// Does something that is told, for as long as it takes, until when the locks
+    /// are trusted.
+    pub(super) async fn telling<T>(&self, work: impl AsyncFnOnce(Until) -> T) -> T {
+        let (tell, told) = watch::channel(self.deadline());
+        let telling = async {
+            loop {
+                sleep(LOOK).await;
+                tell.send_replace(self.deadline());
+            }
+        };
+        tokio::select! {
+            done = work(told) => done,
+            never = telling => never,
+        }
     }
 
     /// Gives them back, the project's first.
@@ -309,19 +327,24 @@ impl Run {
         next: &mut Plan,
         beside: &Beside,
     ) -> Result<Fenced, StoreError> {
+        let write = self.as_write(before, next, beside);
+        self.inner().store.write_plan(self.fence, write).await
+    }
+
+    fn as_write<'a>(&self, before: &Plan, next: &'a mut Plan, beside: &Beside) -> PlanWrite<'a> {
         next.updated_at = Moment::now();
         let moved = (before.phase, before.state) != (next.phase, next.state)
             || before.problem != next.problem;
         let event = moved.then(|| self.event(next));
-        let write = PlanWrite {
+        PlanWrite {
             plan: next,
             event,
             finished: beside.finished.clone(),
             forget_cancel: beside.begins,
             begin_anew: beside.begin_anew,
             drop_unfinished: beside.begins || beside.ends,
-        };
-        self.inner().store.write_plan(self.fence, write).await
+            drop_outputs: beside.drop_outputs.clone(),
+        }
     }
 
     fn event(&self, plan: &Plan) -> Event {
@@ -361,17 +384,18 @@ impl Run {
             instance: self.inner().instance.clone(),
             started_at: Moment::now(),
         });
-        for step in next.steps.iter_mut().chain(&mut next.checks) {
-            if step.state != StepState::Complete {
-                step.begin_again();
-            }
-        }
+        let mut drop_outputs = Vec::new();
         // What was checked once need not hold for a new merge.
-        next.checks.iter_mut().for_each(crate::domain::Step::begin_again);
+        let steps = next.steps.iter_mut().filter(|step| step.state != StepState::Complete);
+        let steps = steps.map(|step| (false, step));
+        for (check, step) in steps.chain(next.checks.iter_mut().map(|step| (true, step))) {
+            step.begin_again();
+            drop_outputs.push(OutputKey { check, name: step.name.clone() });
+        }
         if anew {
             next.forget_strategy();
         }
-        let beside = Beside { begins: true, begin_anew: anew, ..Beside::default() };
+        let beside = Beside { begins: true, begin_anew: anew, drop_outputs, ..Beside::default() };
         match self.write_once(&plan, &mut next, &beside).await? {
             Fenced::Written(version) => {
                 next.version = version;
@@ -390,40 +414,21 @@ impl Run {
         mut state: State,
         mut problem: Option<Problem>,
     ) -> Option<Plan> {
-        // A wish that came too late to be seen is not lost.
-        if !state.is_final()
-            && let Ok(Some(reason)) = self.inner().store.cancel_requested(self.fence.plan).await
-        {
-            state = State::Cancelled;
-            problem = Some(Halt::Cancelled(reason).problem());
-            self.forget_branch().await;
-        }
-        let mut plan = self.plan.lock().await;
-        let mut next = plan.clone();
-        next.state = state;
-        next.problem = problem;
-        next.run = None;
-        next.ended_by = Some(self.owner_id().to_owned());
-        for step in next.steps.iter_mut().chain(&mut next.checks) {
-            if step.state == StepState::Running {
-                step.state = StepState::Stopped;
-                step.ended_at = Some(Moment::now());
-            }
-        }
-        let beside = Beside { ends: true, ..Beside::default() };
         let give_up = Instant::now() + LAST_WRITE;
         loop {
-            match self.write_once(&plan, &mut next, &beside).await {
-                Ok(Fenced::Written(version)) => {
-                    next.version = version;
-                    next.fencing_token = self.fence.token;
-                    *plan = next.clone();
-                    return Some(next);
-                }
-                Ok(Fenced::Refused) => {
+            match self.write_end(state, problem.clone()).await {
+                Ok(Ending::Written(_)) => return Some(self.plan().await),
+                Ok(Ending::Refused) => {
                     tracing::warn!(plan.id = %self.fence.plan, "another run has the plan: this one \
                         writes nothing more");
                     return None;
+                }
+                // It came too late to be seen, and is not lost.
+                Ok(Ending::CancelRequested(reason)) => {
+                    state = State::Cancelled;
+                    problem = Some(Halt::Cancelled(reason).problem());
+                    self.forget_branch().await;
+                    continue;
                 }
                 Err(error) => tracing::warn!(plan.id = %self.fence.plan, error = %chain(&error),
                     "the end of a run was not written; trying again"),
@@ -435,6 +440,37 @@ impl Run {
             }
             sleep(AGAIN).await;
         }
+    }
+
+    /// One attempt to write the end, unless somebody wants the plan to be
+    /// cancelled instead.
+    async fn write_end(
+        &self,
+        state: State,
+        problem: Option<Problem>,
+    ) -> Result<Ending, StoreError> {
+        let mut plan = self.plan.lock().await;
+        let mut next = plan.clone();
+        next.state = state;
+        next.problem = problem;
+        next.run = None;
+        next.ended_by = Some(self.owner_id().to_owned());
+        for step in next.steps.iter_mut().chain(&mut next.checks) {
+            step.stop();
+        }
+        let beside = Beside { ends: true, ..Beside::default() };
+        let write = self.as_write(&plan, &mut next, &beside);
+        let store = &self.inner().store;
+        let ending = match state.is_final() {
+            true => store.write_plan(self.fence, write).await?.into(),
+            false => store.end_run(self.fence, write).await?,
+        };
+        if let Ending::Written(version) = ending {
+            next.version = version;
+            next.fencing_token = self.fence.token;
+            *plan = next;
+        }
+        Ok(ending)
     }
 
     /// Gives the locks back.

@@ -18,7 +18,7 @@ use super::{Planner, WatchEvent};
 use crate::{
     domain::{Phase, Plan, PlanId, State, StepState},
     error::PlanError,
-    store::{OutputKey, OutputTail},
+    store::{OutputKey, OutputMark, OutputTail, StoreError},
 };
 
 /// Between two looks.
@@ -66,8 +66,8 @@ struct Watch {
     planner: Planner,
     until_rest: bool,
     tell: mpsc::Sender<Told>,
-    /// How much of each output has been told.
-    seen: BTreeMap<OutputKey, u64>,
+    /// How far each output has been told.
+    seen: BTreeMap<OutputKey, OutputMark>,
     said: Instant,
     _permit: OwnedSemaphorePermit,
 }
@@ -96,18 +96,23 @@ impl Watch {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let id = plan.id;
         let mut plan = plan;
-        let mut told_version = None;
+        let mut told = None;
         loop {
-            if told_version.is_none() {
-                // First what it is about.
-                self.tell_plan(&plan).await?;
-                self.tell_outputs(id).await?;
-                told_version = Some(plan.version);
-            } else if told_version != Some(plan.version) {
-                // What led to a state comes before it.
-                self.tell_outputs(id).await?;
-                self.tell_plan(&plan).await?;
-                told_version = Some(plan.version);
+            let now = (plan.version, plan.fencing_token);
+            if told != Some(now) {
+                let begins = told.is_none_or(|(_, run)| {
+                    run != plan.fencing_token && plan.state == State::Processing
+                });
+                // What it is about, or a run that begins, comes before what that
+                // writes; what led to a state, before the state.
+                if begins {
+                    self.tell_plan(&plan).await?;
+                    self.tell_outputs(id).await?;
+                } else {
+                    self.tell_outputs(id).await?;
+                    self.tell_plan(&plan).await?;
+                }
+                told = Some(now);
             } else if self.said.elapsed() >= SILENCE {
                 self.say(progress(&plan)).await.map_err(|Gone| None)?;
             }
@@ -119,7 +124,7 @@ impl Watch {
                 return Err(Some(PlanError::ShuttingDown));
             }
             let version = self.planner.inner.store.plan_version(id).await;
-            if version.map_err(|error| Some(error.into()))? != told_version {
+            if version.map_err(|error| Some(error.into()))? != Some(plan.version) {
                 plan = self.planner.plan(id).await.map_err(Some)?;
             }
         }
@@ -130,9 +135,16 @@ impl Watch {
     }
 
     async fn tell_outputs(&mut self, id: PlanId) -> Result<(), Option<PlanError>> {
-        let outputs = self.planner.inner.store.outputs(id).await;
-        for (key, output) in outputs.map_err(|error| Some(error.into()))? {
-            if let Some(event) = self.news(key, output) {
+        let failed = |error: StoreError| Some(error.into());
+        let store = self.planner.inner.store.clone();
+        for (key, mark) in store.output_marks(id).await.map_err(failed)? {
+            if self.seen.get(&key) == Some(&mark) {
+                continue;
+            }
+            // None, if it runs again since: that is told next time.
+            if let Some((token, output)) = store.output(id, &key).await.map_err(failed)?
+                && let Some(event) = self.news(key, token, output)
+            {
                 self.say(event).await.map_err(|Gone| None)?;
             }
         }
@@ -140,19 +152,24 @@ impl Watch {
     }
 
     /// What of an output has not been told yet.
-    fn news(&mut self, key: OutputKey, output: OutputTail) -> Option<WatchEvent> {
-        let told = self.seen.entry(key.clone()).or_default();
-        if output.total_bytes < *told {
-            // The step runs again.
-            *told = 0;
-        }
-        let kept_from = output.total_bytes - output.tail.len() as u64;
-        let from = kept_from.max(*told);
-        let skipped_bytes = from - *told;
-        *told = output.total_bytes;
-        let at = usize::try_from(from - kept_from).unwrap_or(usize::MAX);
+    fn news(
+        &mut self,
+        key: OutputKey,
+        fencing_token: u64,
+        output: OutputTail,
+    ) -> Option<WatchEvent> {
+        let total_bytes = output.total_bytes;
+        let told = self.seen.insert(key.clone(), OutputMark { fencing_token, total_bytes });
+        // Of another run, it begins anew.
+        let told = told.filter(|told| told.fencing_token == fencing_token);
+        let told = told.map_or(0, |told| told.total_bytes);
+        let kept_from = total_bytes - output.tail.len() as u64;
+        let offset = kept_from.max(told);
+        let skipped_bytes = offset - told;
+        let at = usize::try_from(offset - kept_from).unwrap_or(usize::MAX);
         let data = output.tail.get(at..).unwrap_or_default().to_vec();
-        (!data.is_empty()).then_some(WatchEvent::Output { key, offset: from, skipped_bytes, data })
+        let is_new = !data.is_empty();
+        is_new.then_some(WatchEvent::Output { key, fencing_token, offset, skipped_bytes, data })
     }
 
     async fn say(&mut self, event: WatchEvent) -> Result<(), Gone> {

@@ -41,9 +41,7 @@ impl Workspace {
     /// Removes the folder of a run, which is empty by then or nearly so.
     pub(super) async fn remove(&self, fence: Fence) {
         let folder = self.of(fence);
-        if let Err(error) = tokio::fs::remove_dir_all(&folder).await
-            && error.kind() != io::ErrorKind::NotFound
-        {
+        if let Err(error) = crate::git::remove_folder(&folder).await {
             tracing::warn!(folder = %folder.display(), %error, "cannot remove a run's folder");
         }
     }

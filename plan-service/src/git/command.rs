@@ -22,7 +22,7 @@ use super::{
     process::{Output, Running},
     retry::Tries,
 };
-use crate::domain::Oid;
+use crate::{domain::Oid, environment};
 
 /// The most that a command may print: some million file names.
 const MOST_OUTPUT: usize = 512 << 20;
@@ -177,8 +177,22 @@ impl Command {
     /// Runs it until it has printed more than so much, however it ends.
     pub(super) async fn first(&self, most: usize) -> Result<Output, GitError> {
         let mut running = self.spawn()?;
+        self.in_time(running.talk(&self.stdin, most)).await
+    }
+
+    /// Runs it, however it ends, and hands over each part of what it prints, up to
+    /// a NUL: there may be more of them than should be kept.
+    pub(super) async fn parts(&self, part: impl FnMut(&[u8])) -> Result<Output, GitError> {
+        let mut running = self.spawn()?;
+        self.in_time(running.parts(&self.stdin, part)).await
+    }
+
+    async fn in_time(
+        &self,
+        running: impl Future<Output = io::Result<Output>>,
+    ) -> Result<Output, GitError> {
         // In a box: it is part of nearly every future of the service.
-        match Box::pin(timeout(self.git.time_limit, running.talk(&self.stdin, most))).await {
+        match Box::pin(timeout(self.git.time_limit, running)).await {
             Ok(result) => {
                 result.map_err(|error| self.failed(format!("its output was lost: {error}")))
             }
@@ -235,7 +249,7 @@ impl Command {
 
     fn spawn(&self) -> Result<Running, GitError> {
         let mut command = tokio::process::Command::new(&self.git.program);
-        command.args(&self.args).env_clear().envs(inherited()).envs(self.own_env());
+        command.args(&self.args).env_clear().envs(environment::passed_on()).envs(self.own_env());
         command.current_dir(&self.cwd).process_group(0);
         command.stdin(if self.stdin.is_empty() { Stdio::null() } else { Stdio::piped() });
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -256,17 +270,6 @@ impl Command {
             super::OLDEST.1
         ))
     }
-}
-
-/// Our environment, without what would make git do something else, and without
-/// our settings, which may hold passwords: git starts filters.
-fn inherited() -> impl Iterator<Item = (OsString, OsString)> {
-    let kept_back = |name: &OsString| {
-        ["GIT_", "PLAN_SERVICE_"]
-            .iter()
-            .any(|prefix| name.as_bytes().starts_with(prefix.as_bytes()))
-    };
-    std::env::vars_os().filter(move |(name, _)| !kept_back(name))
 }
 
 fn without_newline(bytes: &[u8]) -> &[u8] {

@@ -48,6 +48,12 @@ pub enum OpenError {
     /// There is nothing to start from.
     #[error("has no commit yet: make one (git commit), a plan needs one to start from")]
     NoCommit,
+    /// A ref has the name of a folder of refs that plans need.
+    #[error("{}", in_the_way(.name))]
+    RefInTheWay {
+        /// Its full name.
+        name: String,
+    },
     /// git does not work in folders of other users.
     #[error(
         "belongs to another user, and git does not trust it: as the user who runs this service, \
@@ -57,6 +63,19 @@ pub enum OpenError {
     /// Something else.
     #[error("git does not work there: {0}")]
     Git(GitError),
+}
+
+fn in_the_way(name: &str) -> String {
+    match name.strip_prefix("refs/heads/") {
+        Some(branch) => format!(
+            "has a branch named {branch}, and no branch {branch}/ID of a plan can be made beside \
+             it: rename it (git branch -m {branch} NEW-NAME)"
+        ),
+        None => format!(
+            "has a ref named {name}, where this service keeps refs of its own: delete it (git \
+             update-ref -d {name})"
+        ),
+    }
 }
 
 impl GitError {

@@ -6,8 +6,12 @@
 
 use std::cmp::Ordering;
 
-use super::{GitError, Repo, refs::fence_ref, retry::Tries};
-use crate::domain::{Fence, Oid};
+use super::{
+    GitError, Repo,
+    refs::{FENCES, fence_ref},
+    retry::Tries,
+};
+use crate::domain::{Fence, Oid, PlanId};
 
 /// What became of a fence that was to be raised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +74,19 @@ impl Repo {
             }
         }
         Ok(())
+    }
+
+    /// The plans that have a fence here, whichever service they belong to.
+    ///
+    /// # Errors
+    /// When git fails.
+    pub async fn fenced_plans(&self) -> Result<Vec<PlanId>, GitError> {
+        let list = self.command().read_only().args(["for-each-ref", "--format=%(refname)", FENCES]);
+        let names = list.ok().await?;
+        let names = String::from_utf8_lossy(&names);
+        let ids = names.lines().filter_map(|name| name.strip_prefix(FENCES));
+        // What is no plan's id is none of ours.
+        Ok(ids.filter_map(|id| PlanId::parse(id).ok()).collect())
     }
 
     /// The id of the blob that holds this token, whether it is there or not.

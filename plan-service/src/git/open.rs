@@ -14,6 +14,18 @@ impl Git {
     /// # Errors
     /// When plans cannot work there; says what would be right.
     pub async fn open(&self, path: &Path) -> Result<Repo, OpenError> {
+        let repo = self.open_to_look(path).await?;
+        match repo.ref_in_the_way().await.map_err(OpenError::Git)? {
+            Some(name) => Err(OpenError::RefInTheWay { name }),
+            None => Ok(repo),
+        }
+    }
+
+    /// The same, where nothing is going to be made.
+    ///
+    /// # Errors
+    /// When it is no work tree with a commit.
+    pub async fn open_to_look(&self, path: &Path) -> Result<Repo, OpenError> {
         if !path.is_absolute() {
             return Err(OpenError::NotAbsolute);
         }

@@ -1,4 +1,4 @@
-//! Changes as people read them.
+//! Changes as `git apply` takes them, and as people read them.
 
 use super::{GitError, Repo};
 use crate::domain::Oid;
@@ -6,20 +6,21 @@ use crate::domain::Oid;
 /// What `git diff` prints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Patch {
-    /// The text; what is not UTF-8 in it is replaced.
-    pub text: String,
+    /// As it is: of a file that is not UTF-8, neither is this.
+    pub bytes: Vec<u8>,
     /// There is more.
     pub truncated: bool,
 }
 
 impl Repo {
-    /// The changes from one commit or tree to another as a patch, at most so
-    /// many bytes of it.
+    /// The changes from one commit or tree to another as a patch, binary files
+    /// too; at most so many bytes of it.
     ///
     /// # Errors
     /// When git fails, or one of them does not exist.
     pub async fn patch(&self, from: &Oid, to: &Oid, max_bytes: usize) -> Result<Patch, GitError> {
         let command = self.command().read_only().args(["diff-tree", "-r", "-p", "-M", "-l1000"]);
+        let command = command.args(["--binary", "--full-index"]);
         let command = command.args(["--no-color", "--no-ext-diff", "--no-textconv"]);
         let command = command.args(["--src-prefix=a/", "--dst-prefix=b/"]);
         let command = command.args([from.as_str(), to.as_str()]);
@@ -27,17 +28,12 @@ impl Repo {
         if !output.cut && !output.status.success() {
             return Err(command.error(&output));
         }
-        Ok(shortened(&output.stdout, output.cut, max_bytes))
+        let mut bytes = output.stdout;
+        if output.cut {
+            bytes.truncate(without_half_a_character(&bytes).len());
+        }
+        Ok(Patch { bytes, truncated: output.cut })
     }
-}
-
-fn shortened(bytes: &[u8], cut: bool, max_bytes: usize) -> Patch {
-    let whole = if cut { without_half_a_character(bytes) } else { bytes };
-    let mut text = String::from_utf8_lossy(whole).into_owned();
-    // Replaced bytes are longer than they were.
-    let truncated = cut || text.len() > max_bytes;
-    text.truncate(text.floor_char_boundary(max_bytes));
-    Patch { text, truncated }
 }
 
 fn without_half_a_character(bytes: &[u8]) -> &[u8] {
@@ -56,23 +52,14 @@ fn without_half_a_character(bytes: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
 
-    fn cut(text: &[u8], max_bytes: usize) -> (String, bool) {
-        let shown = &text[..text.len().min(max_bytes)];
-        let patch = shortened(shown, text.len() > max_bytes, max_bytes);
-        (patch.text, patch.truncated)
-    }
-
     #[test]
     fn a_cut_leaves_whole_characters() {
-        assert_eq!(cut("aé".as_bytes(), 3), ("aé".to_owned(), false));
-        assert_eq!(cut("aé".as_bytes(), 2), ("a".to_owned(), true));
-        assert_eq!(cut("ab€€".as_bytes(), 7), ("ab€".to_owned(), true));
-        assert_eq!(cut("a".as_bytes(), 0), (String::new(), true));
-    }
-
-    #[test]
-    fn other_bytes_are_replaced_within_the_limit() {
-        assert_eq!(cut(b"a\xffb", 9), ("a\u{fffd}b".to_owned(), false));
-        assert_eq!(cut(b"a\xffb", 3), ("a".to_owned(), true));
+        let cut =
+            |text: &'static str, most: usize| without_half_a_character(&text.as_bytes()[..most]);
+        assert_eq!(cut("aé", 3), "aé".as_bytes());
+        assert_eq!(cut("aé", 2), b"a");
+        assert_eq!(cut("ab€€", 7), "ab€".as_bytes());
+        assert_eq!(cut("a", 0), b"");
+        assert_eq!(without_half_a_character(b"caf\xe9\n"), b"caf\xe9\n");
     }
 }

@@ -7,7 +7,7 @@ use nix::{
     unistd::Pid,
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     process::{Child, ChildStdin},
     time::timeout,
 };
@@ -49,9 +49,7 @@ impl Running {
     /// printed more than so much.
     pub(super) async fn talk(&mut self, stdin: &[u8], most: usize) -> io::Result<Output> {
         let group = self.group;
-        let child = self.child.as_mut().expect("it is taken when this is dropped");
-        let (input, stdout, stderr) =
-            (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let stdout = self.child().stdout.take();
         let read = async {
             let found = head(stdout, most).await?;
             if found.1 {
@@ -59,13 +57,41 @@ impl Running {
             }
             io::Result::Ok(found)
         };
+        let ((stdout, cut), status, stderr) = self.end(stdin, read).await?;
+        Ok(Output { status, stdout, cut, stderr })
+    }
+
+    /// Gives it what it reads, hands over each part of what it prints, up to a
+    /// NUL, and waits for its end. Keeps none of it.
+    pub(super) async fn parts(
+        &mut self,
+        stdin: &[u8],
+        part: impl FnMut(&[u8]),
+    ) -> io::Result<Output> {
+        let stdout = self.child().stdout.take();
+        let ((), status, stderr) = self.end(stdin, parts(stdout, part)).await?;
+        Ok(Output { status, stdout: Vec::new(), cut: false, stderr })
+    }
+
+    fn child(&mut self) -> &mut Child {
+        self.child.as_mut().expect("it is taken when this is dropped")
+    }
+
+    /// Waits for its end while this reads what it prints.
+    async fn end<T>(
+        &mut self,
+        stdin: &[u8],
+        read: impl Future<Output = io::Result<T>>,
+    ) -> io::Result<(T, ExitStatus, String)> {
+        let child = self.child();
+        let (input, stderr) = (child.stdin.take(), child.stderr.take());
         let (fed, read, stderr) = tokio::join!(feed(input, stdin), read, tail(stderr));
         fed?;
-        let (stdout, cut) = read?;
+        let read = read?;
         let stderr = one_line(&stderr?);
-        let status = child.wait().await?;
+        let status = self.child().wait().await?;
         self.ended = true;
-        Ok(Output { status, stdout, cut, stderr })
+        Ok((read, status, stderr))
     }
 }
 
@@ -115,6 +141,21 @@ async fn head(stream: Option<impl AsyncRead + Unpin>, most: usize) -> io::Result
     let cut = bytes.len() > most;
     bytes.truncate(most);
     Ok((bytes, cut))
+}
+
+/// Each part of a stream, up to a NUL.
+async fn parts(
+    stream: Option<impl AsyncRead + Unpin>,
+    mut part: impl FnMut(&[u8]),
+) -> io::Result<()> {
+    let Some(stream) = stream else { return Ok(()) };
+    let mut stream = BufReader::new(stream);
+    let mut bytes = Vec::new();
+    while stream.read_until(0, &mut bytes).await? > 0 {
+        part(bytes.strip_suffix(b"\0").unwrap_or(&bytes));
+        bytes.clear();
+    }
+    Ok(())
 }
 
 /// The last part of a stream.

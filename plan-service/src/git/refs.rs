@@ -3,6 +3,13 @@
 use super::{GitError, Repo, command::Command, retry::Tries};
 use crate::domain::{Fence, Oid};
 
+/// Where the fence refs of plans stand.
+pub(super) const FENCES: &str = "refs/plan-service/fence/";
+
+/// No ref may have one of these names: git keeps refs as paths, and those that
+/// plans make stand below.
+const FOLDERS: [&str; 3] = ["refs/heads/plan", "refs/plan-service", "refs/plan-service/fence"];
+
 /// What is checked out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
@@ -216,6 +223,14 @@ impl Repo {
         found.map(|(oid, _)| command.oid_of(oid.as_bytes())).transpose()
     }
 
+    /// A ref that keeps plans from making theirs.
+    pub(super) async fn ref_in_the_way(&self) -> Result<Option<String>, GitError> {
+        let list = self.command().read_only().args(["for-each-ref", "--format=%(refname)"]);
+        let names = list.args(FOLDERS).ok().await?;
+        let names = String::from_utf8_lossy(&names);
+        Ok(names.lines().find(|name| FOLDERS.contains(name)).map(str::to_owned))
+    }
+
     /// Names are ours or come from git: this is only the last look.
     fn check_name(&self, name: &str) -> Result<(), GitError> {
         let fine = |c: char| !c.is_whitespace() && !c.is_control();
@@ -231,5 +246,5 @@ impl Repo {
 
 /// The ref that a plan's run holds its fence up with.
 pub(super) fn fence_ref(fence: Fence) -> String {
-    format!("refs/plan-service/fence/{}", fence.plan)
+    format!("{FENCES}{}", fence.plan)
 }

@@ -92,11 +92,29 @@ impl Repo {
     /// # Errors
     /// When git fails.
     pub async fn prune_worktrees(&self) -> Result<(), GitError> {
-        let list = self.command().read_only().args(["worktree", "list", "--porcelain", "-z"]);
-        for path in our_worktrees(&self.one_at_a_time(&list, |_| true).await?) {
+        for path in self.our_worktrees().await? {
             self.forget_worktree(&path).await?;
         }
         Ok(())
+    }
+
+    /// Forgets our worktrees that stood in this folder, which is gone: whoever
+    /// made one was interrupted before it could remove it.
+    ///
+    /// # Errors
+    /// When git fails.
+    pub async fn forget_worktrees_in(&self, folder: &Path) -> Result<(), GitError> {
+        for path in self.our_worktrees().await? {
+            if path.starts_with(folder) {
+                self.forget_worktree(&path).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn our_worktrees(&self) -> Result<Vec<PathBuf>, GitError> {
+        let list = self.command().read_only().args(["worktree", "list", "--porcelain", "-z"]);
+        Ok(our_worktrees(&self.one_at_a_time(&list, |_| true).await?))
     }
 
     /// Forgets a worktree if its folder is gone.

@@ -3,6 +3,8 @@
 //! Clients take 4 MiB by default. What a message has many of is cut where it
 //! would not fit, and says so by a count or by `truncated`.
 
+mod patch;
+
 use std::time::Duration;
 
 use prost::Message;
@@ -11,15 +13,17 @@ use service_kit::text::cut;
 
 use crate::{
     domain::{
-        ActionTemplate, Change, ChangeKind, Changeset, Event, Moment, Parameter, ParameterType,
-        Phase, Plan, Problem, Project, RepoPath, State, Step, StepState, StepTemplate,
-        possible_moves,
+        ActionTemplate, Change, ChangeKind, Changeset, Diff, Event, Moment, Parameter,
+        ParameterType, Phase, Plan, Problem, Project, RepoPath, State, Step, StepState,
+        StepTemplate, possible_moves,
     },
-    engine::{Diagnostics, Diff, PlanDiagnostics},
+    engine::{Diagnostics, PlanDiagnostics},
     store::{OutputKey, OutputTail, StoredAction},
 };
 
 const KIB: usize = 1024;
+/// The most bytes of what is wrong with a plan, for people.
+const MOST_MESSAGE: usize = 4 * KIB;
 /// The most bytes of the files that the problem of a plan names, and of one in
 /// its history.
 const MOST_PROBLEM_FILES: usize = 256 * KIB;
@@ -113,7 +117,7 @@ pub(super) fn plan(plan: Plan) -> wire::Plan {
             instance: run.instance,
             start_time: Some(timestamp(run.started_at)),
         }),
-        cancel_requested: plan.cancel_requested.is_some(),
+        cancel_requested: plan.cancel_requested.is_some() && plan.state == State::Processing,
         version: plan.version,
         generation: plan.generation,
         possible_moves: possible_moves(plan.phase, plan.state)
@@ -149,7 +153,7 @@ pub(super) fn state(state: State) -> wire::PlanState {
 fn problem(problem: Problem, most_files: usize) -> wire::Problem {
     wire::Problem {
         reason: problem.reason.as_str().to_owned(),
-        message: problem.message,
+        message: cut(&problem.message, MOST_MESSAGE),
         files: fitting(problem.files, most_files),
         step: problem.step.unwrap_or_default(),
     }
@@ -202,35 +206,55 @@ fn change(change: Change) -> wire::Change {
         ChangeKind::ModeChanged => Wire::ModeChanged,
         ChangeKind::TypeChanged => Wire::TypeChanged,
     };
-    let path = change.path.shown();
+    let (path, raw_path) = shown(change.path);
+    let (old_path, raw_old_path) = change.old_path.map(shown).unwrap_or_default();
     wire::Change {
         kind: kind.into(),
         path,
-        old_path: change.old_path.as_ref().map_or_else(String::new, RepoPath::shown),
-        raw_path: if change.path.is_utf8() { Vec::new() } else { change.path.0 },
+        old_path,
+        raw_path,
         old_mode: change.old_mode,
         new_mode: change.new_mode,
         binary: change.binary,
         added_lines: change.added_lines,
         removed_lines: change.removed_lines,
+        raw_old_path,
     }
+}
+
+/// A path as people read it, and its bytes where it is another one.
+fn shown(path: RepoPath) -> (String, Vec<u8>) {
+    let shown = path.shown();
+    let raw = path.beside(&shown).unwrap_or_default();
+    (shown, raw)
 }
 
 /// What a plan changes; the patch has at most so many bytes.
 pub(super) fn diff(diff: Diff, max_bytes: usize) -> wire::GetDiffResponse {
-    // What was replaced in it may have made it longer.
-    let end = diff.patch.floor_char_boundary(max_bytes);
-    let truncated = diff.truncated || end < diff.patch.len();
-    let mut patch = diff.patch;
-    patch.truncate(end);
-    let files = fitting(diff.files.into_iter().map(change), MOST_DIFF.saturating_sub(end));
+    let patch = patch::sent(diff.patch, max_bytes);
+    let room = MOST_DIFF.saturating_sub(patch.text.len() + patch.raw.len());
     wire::GetDiffResponse {
-        patch,
-        truncated,
+        patch: patch.text,
+        truncated: diff.truncated || patch.cut,
         base_commit: diff.base.into(),
         head_commit: diff.head.into(),
-        files,
+        files: fitting(diff.files.into_iter().map(change), room),
+        file_count: diff.file_count,
+        raw_patch: patch.raw,
     }
+}
+
+/// A plan, with its lock if that was asked for.
+pub(super) fn plan_with_lock(
+    of: Plan,
+    asked: Option<Result<Option<lock_client::Lock>, String>>,
+) -> wire::GetPlanResponse {
+    let (found, lock_error) = match asked {
+        None | Some(Ok(None)) => (None, String::new()),
+        Some(Ok(Some(found))) => (Some(lock(found)), String::new()),
+        Some(Err(why)) => (None, cut(&why, KIB)),
+    };
+    wire::GetPlanResponse { plan: Some(plan(of)), lock: found, lock_error }
 }
 
 /// How the service is, and one plan.
@@ -311,16 +335,18 @@ fn lock(lock: lock_client::Lock) -> wire::LockView {
     }
 }
 
-/// The first of them, as many as fit into so many bytes.
+/// The first of them, as many as fit into so many bytes. One that would not fit
+/// by itself is left out, and hides nothing else.
 fn fitting<M: Message>(messages: impl IntoIterator<Item = M>, most: usize) -> Vec<M> {
     // Beside its bytes, each has a key and a length.
     const FRAME: usize = 6;
+    let long = |message: &M| message.encoded_len() + FRAME;
     let mut bytes = 0;
     let fits = |message: &M| {
-        bytes += message.encoded_len() + FRAME;
+        bytes += long(message);
         bytes <= most
     };
-    messages.into_iter().take_while(fits).collect()
+    messages.into_iter().filter(|message| long(message) <= most).take_while(fits).collect()
 }
 
 fn timestamp(moment: Moment) -> prost_types::Timestamp {

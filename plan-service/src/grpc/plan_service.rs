@@ -3,6 +3,7 @@
 
 use futures::FutureExt as _;
 use proto::plan::v1::{self as wire, plan_service_server::PlanService};
+use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 use super::{
@@ -19,16 +20,21 @@ use crate::{
     store::PlanFilter,
 };
 
+/// How many diffs are made at a time: each takes two processes, and the memory for
+/// an answer at its limits. Whoever comes then waits.
+const DIFFS_AT_A_TIME: usize = 4;
+
 /// Serves the plan API.
 #[derive(Debug)]
 pub struct PlanApi {
     planner: Planner,
+    diffs: Semaphore,
 }
 
 impl PlanApi {
     /// An API on a planner.
     pub fn new(planner: Planner) -> Self {
-        Self { planner }
+        Self { planner, diffs: Semaphore::new(DIFFS_AT_A_TIME) }
     }
 }
 
@@ -131,10 +137,17 @@ impl PlanService for PlanApi {
         &self,
         request: Request<wire::GetPlanRequest>,
     ) -> Reply<wire::GetPlanResponse> {
-        let wire::GetPlanRequest { plan_id } = request.into_inner();
+        let wire::GetPlanRequest { plan_id, with_lock } = request.into_inner();
         observe("GetPlan", &plan_id, async {
-            let plan = self.planner.plan(id(&plan_id)?).await?;
-            Ok(wire::GetPlanResponse { plan: Some(convert::plan(plan)) })
+            let id = id(&plan_id)?;
+            let mut plan = self.planner.plan(id).await?;
+            let lock =
+                if with_lock { Some(Box::pin(self.planner.lock_of(id)).await) } else { None };
+            if plan.state == State::Processing && lock == Some(Ok(None)) {
+                // Its run may have ended since.
+                plan = self.planner.plan(id).await?;
+            }
+            Ok(convert::plan_with_lock(plan, lock))
         })
         .await
     }
@@ -240,7 +253,10 @@ impl PlanService for PlanApi {
             let mut check = Check::default();
             let most = check.max_bytes(max_bytes);
             let asked = check.plan_id(&plan_id);
-            let diff = self.planner.diff(check.finish_with(asked)?, most).await?;
+            let id = check.finish_with(asked)?;
+            // Until the answer is made, and not only until git has ended.
+            let _turn = self.diffs.acquire().await;
+            let diff = self.planner.diff(id, most).await?;
             Ok(convert::diff(diff, most))
         })
         .await

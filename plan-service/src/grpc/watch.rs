@@ -29,13 +29,14 @@ pub(super) fn events(watch: BoxStream<'static, Result<WatchEvent, PlanError>>) -
 fn message(event: WatchEvent) -> Event {
     match event {
         WatchEvent::Plan(plan) => Event::Plan(convert::plan(*plan)),
-        WatchEvent::Output { key, offset, skipped_bytes, data } => {
+        WatchEvent::Output { key, fencing_token, offset, skipped_bytes, data } => {
             Event::Output(wire::StepOutput {
                 step: key.name.to_string(),
                 offset,
                 skipped_bytes,
                 data,
                 check: key.check,
+                fencing_token,
             })
         }
         WatchEvent::Progress { steps_complete, steps_total, phase, state } => {

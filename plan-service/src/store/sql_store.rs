@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 
 use super::{
-    AddedProject, ChangesetHandle, Fenced, OutputKey, OutputTail, PlanFilter, PlanWrite, Store,
-    StoreError, StoredAction,
+    AddedProject, ChangesetHandle, Ending, Fenced, OutputKey, OutputMark, OutputTail, PlanFilter,
+    PlanWrite, Store, StoreError, StoredAction,
     database::{Database, Engine},
 };
 use crate::domain::{
@@ -77,15 +77,6 @@ impl Store for SqlStore {
         db.in_time(|| actions::add(db, template, created_at)).await
     }
 
-    async fn set_actions(
-        &self,
-        templates: &[ActionTemplate],
-        created_at: Moment,
-    ) -> Result<(), StoreError> {
-        let db = &self.database;
-        db.in_time(|| actions::set(db, templates, created_at)).await
-    }
-
     async fn action(&self, name: &ActionName) -> Result<Option<StoredAction>, StoreError> {
         let db = &self.database;
         db.in_time(|| actions::get(db, name)).await
@@ -141,6 +132,11 @@ impl Store for SqlStore {
         db.in_time(|| plans::write(db, fence, write)).await
     }
 
+    async fn end_run(&self, fence: Fence, write: PlanWrite<'_>) -> Result<Ending, StoreError> {
+        let db = &self.database;
+        db.in_time(|| plans::end(db, fence, &write)).await
+    }
+
     async fn request_cancel(&self, id: PlanId, reason: &str) -> Result<bool, StoreError> {
         let db = &self.database;
         db.in_time(|| plans::request_cancel(db, id, reason)).await
@@ -194,6 +190,23 @@ impl Store for SqlStore {
     async fn outputs(&self, plan: PlanId) -> Result<BTreeMap<OutputKey, OutputTail>, StoreError> {
         let db = &self.database;
         db.in_time(|| outputs::get(db, plan)).await
+    }
+
+    async fn output_marks(
+        &self,
+        plan: PlanId,
+    ) -> Result<BTreeMap<OutputKey, OutputMark>, StoreError> {
+        let db = &self.database;
+        db.in_time(|| outputs::marks(db, plan)).await
+    }
+
+    async fn output(
+        &self,
+        plan: PlanId,
+        key: &OutputKey,
+    ) -> Result<Option<(u64, OutputTail)>, StoreError> {
+        let db = &self.database;
+        db.in_time(|| outputs::get_one(db, plan, key)).await
     }
 
     async fn events(&self, plan: PlanId) -> Result<Vec<Event>, StoreError> {

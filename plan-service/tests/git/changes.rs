@@ -34,6 +34,8 @@ async fn changes(prepare: impl FnOnce(&Path), change: impl FnOnce(&Path)) -> Vec
     let trees =
         (project.repo.tree_of(&from).await.unwrap(), project.repo.tree_of(&to).await.unwrap());
     assert_eq!(project.repo.changes(&trees.0, &trees.1).await.unwrap(), found, "of trees");
+    let (first, count) = project.repo.first_changes(&from, &to, found.len()).await.unwrap();
+    assert_eq!((&first, count), (&found, found.len() as u64), "one by one");
     found.into_iter().map(short).collect()
 }
 
@@ -196,8 +198,13 @@ async fn none_and_many() {
     let found = repo.changes(first, &many).await.unwrap();
     assert_eq!(found.len(), 3_000);
     assert!(found.is_sorted_by(|one, next| one.path < next.path));
+    for most in [0, 1, 2_999, 3_000, 5_000] {
+        let (kept, count) = repo.first_changes(first, &many, most).await.unwrap();
+        assert_eq!((kept.as_slice(), count), (&found[..most.min(3_000)], 3_000));
+    }
     let missing = Oid::parse(&"1".repeat(40)).unwrap();
     assert!(repo.changes(first, &missing).await.is_err());
+    assert!(repo.first_changes(first, &missing, 10).await.is_err());
 }
 
 #[tokio::test]

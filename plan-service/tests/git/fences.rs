@@ -54,6 +54,23 @@ async fn without_its_fence_a_run_moves_nothing() {
 }
 
 #[tokio::test]
+async fn those_that_stand_are_listed() {
+    let project = Project::new().await;
+    assert_eq!(project.repo.fenced_plans().await.unwrap(), []);
+    let mut plans = [PlanId::new(), PlanId::new()];
+    for plan in plans {
+        assert_eq!(project.repo.raise_fence(fence(plan, 3)).await.unwrap(), Raised::Raised);
+    }
+    for other in ["refs/plan-service/fence/no-plan", "refs/plan-service/fences", "refs/heads/x"] {
+        project.git(&["update-ref", other, project.first.as_str()]);
+    }
+    let mut found = project.repo.fenced_plans().await.unwrap();
+    found.sort();
+    plans.sort();
+    assert_eq!(found, plans);
+}
+
+#[tokio::test]
 async fn what_is_no_fence_is_an_error() {
     let project = Project::new().await;
     let ours = fence(PlanId::new(), 1);

@@ -11,6 +11,7 @@ mod opening;
 mod patches;
 mod program;
 mod refs;
+mod sample;
 mod settling;
 mod snapshots;
 mod support;

@@ -60,6 +60,37 @@ async fn a_repository_without_a_commit() {
 }
 
 #[tokio::test]
+async fn a_ref_in_the_way_of_plans() {
+    for (name, advice) in [
+        ("refs/heads/plan", "git branch -m plan NEW-NAME"),
+        ("refs/plan-service", "git update-ref -d refs/plan-service)"),
+        ("refs/plan-service/fence", "git update-ref -d refs/plan-service/fence)"),
+    ] {
+        let project = Project::new().await;
+        project.git(&["update-ref", name, "HEAD"]);
+        for packed in [false, true] {
+            if packed {
+                project.git(&["pack-refs", "--all"]);
+            }
+            let error = refused(project.root()).await;
+            assert_eq!(error, OpenError::RefInTheWay { name: name.to_owned() });
+            assert!(error.to_string().contains(advice), "{error}");
+            // What was merged can be looked at all the same.
+            let repo = Git::new("git").open_to_look(project.root()).await.unwrap();
+            assert_eq!(repo.head().await.unwrap().commit, project.first);
+        }
+        project.git(&["update-ref", "-d", name]);
+        assert!(Git::new("git").open(project.root()).await.is_ok());
+    }
+    let project = Project::new().await;
+    for name in ["refs/heads/plan/x", "refs/heads/plans", "refs/plan-service/fence/x"] {
+        project.git(&["update-ref", name, "HEAD"]);
+    }
+    project.git(&["tag", "plan"]);
+    assert!(Git::new("git").open(project.root()).await.is_ok());
+}
+
+#[tokio::test]
 async fn somebody_elses() {
     let folder = tempfile::tempdir().unwrap();
     make_repository(folder.path(), &[]);

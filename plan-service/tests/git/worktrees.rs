@@ -139,6 +139,22 @@ async fn the_dead_are_forgotten_and_others_left_alone() {
     );
 }
 
+#[tokio::test]
+async fn those_of_one_folder_are_forgotten() {
+    let project = Project::new().await;
+    let here = Start::Detached(project.first.clone());
+    for name in ["run/one", "run/other", "runner/third", "run/living"] {
+        drop(project.repo.add_worktree(&project.beside(name), &here).await.unwrap());
+    }
+    for name in ["run/one", "run/other", "runner/third"] {
+        remove_folder(&project.beside(name)).await.unwrap();
+    }
+    project.repo.forget_worktrees_in(&project.beside("run")).await.unwrap();
+    let list = project.git(&["worktree", "list", "--porcelain"]);
+    assert!(list.contains("/runner/third\n") && list.contains("/run/living\n"), "{list}");
+    assert_eq!(registered(&project), 2, "{list}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_at_once_from_five_processes() {
     let project = Project::new().await;

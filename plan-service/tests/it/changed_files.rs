@@ -170,3 +170,32 @@ async fn links_that_lead_out() {
     assert!(outside.exists());
     repo.assert_clean();
 }
+
+/// What is said of many files names some and counts the rest; the list has them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conflict_in_many_files_is_told_in_few_words() {
+    const FILES: usize = 300;
+    let scene = Scene::on_sqlite("20s").await;
+    let instance = scene.instance("one", &[]).await;
+    let repo = scene.repo("project");
+    instance.plans().register(&repo).await;
+    let name = |number: usize| format!("{number:0>180}.txt");
+    let script =
+        format!("for n in $(seq {FILES}); do printf new > $(printf '%0180d' $n).txt; done");
+    let id =
+        instance.plans().plan_of(Template::new("test/many").step(sh("x", &script)), &repo).await;
+    instance.plans().execute_whole(&id).await;
+    for number in 1..=FILES {
+        std::fs::write(repo.path().join(name(number)), "other").unwrap();
+    }
+    repo.git(&["add", "--all"]);
+    repo.git(&["commit", "--quiet", "-m", "the same files"]);
+    instance.plans().apply(&id).await.unwrap();
+    let plan = instance.plans().until(&id, (PlanPhase::Apply, PlanState::Constrained)).await;
+    let problem = plan.problem.unwrap();
+    assert_eq!(problem.files.len(), FILES);
+    for words in [&*name(5), "and 295 more", "revert the plan"] {
+        assert!(problem.message.contains(words), "{words}: {}", problem.message);
+    }
+    assert!(problem.message.len() < 2_000, "{}", problem.message);
+}

@@ -79,6 +79,11 @@ impl Taken {
         // end them itself.
         let ended = ticks_of(&scene.gate, first);
         scene.gate.reached("runs.2").await;
+        // With its second tick, it has written of the first.
+        service_kit::testing::eventually("it ticks", super::support::DEADLINE, async || {
+            (ticks_of(&scene.gate, second) >= 2).then_some(())
+        })
+        .await;
         quiet(&scene.gate, second);
         let taken = Self { scene, repo, frozen, taker, id, tokens: [first, second] };
         taken.output_is_written().await;

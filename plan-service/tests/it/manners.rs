@@ -29,7 +29,7 @@ async fn two_instances_do_not_share_a_data_folder() {
         "--database-url",
         scene.database(),
     ];
-    run(PLAN_SERVICE, &args).await.with(1).complains(&[folder, "--data-dir"]);
+    run(PLAN_SERVICE, &args).await.ended_with(1).complains(&[folder, "--data-dir"]);
     first.plans().diagnose(None).await;
     // However it ended, the folder is free then.
     first.kill();
@@ -68,12 +68,12 @@ async fn health_tells_whether_it_can_be_used() {
     let address = instance.address().to_owned();
     for (args, word) in [(&["health"][..], "ready"), (&["health", "--live"], "alive")] {
         let args = [args, &["--listen", &address]].concat();
-        let well = run(PLAN_SERVICE, &args).await.with(0);
+        let well = run(PLAN_SERVICE, &args).await.ended_with(0);
         assert!(well.stdout.contains(&address) && well.stdout.contains(word), "{well:?}");
     }
     instance.kill();
     let args = ["health", "--listen", &address];
-    run(PLAN_SERVICE, &args).await.with(1).complains(&[&address]);
+    run(PLAN_SERVICE, &args).await.ended_with(1).complains(&[&address]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -113,11 +113,11 @@ async fn migrations_can_be_run_alone() {
             "--data-dir",
             data.to_str().unwrap(),
         ];
-        let refused = run(PLAN_SERVICE, &never).await.with(1);
+        let refused = run(PLAN_SERVICE, &never).await.ended_with(1);
         refused.complains(&["plan-service migrate", "--migrate auto"]);
         for _again in 0..2 {
             let args = ["migrate", "--database-url", url];
-            run(PLAN_SERVICE, &args).await.with(0);
+            run(PLAN_SERVICE, &args).await.ended_with(0);
         }
         Instance::start(&data, &never[..4]).await;
     }

@@ -4,8 +4,9 @@
 use std::{fs, io::Write as _, path::Path, process::Stdio};
 
 use serde_json::Value;
+use service_kit::testing::Answer;
 
-use super::support::{Ended, Instance, PLANCTL, Repo, Scene, run};
+use super::support::{Instance, PLANCTL, Repo, Scene, run};
 
 /// Waits at the gate, then renames a word.
 const ACTION: &str = r#"
@@ -50,13 +51,13 @@ impl Shell {
         shell
     }
 
-    async fn run(&self, args: &[&str]) -> Ended {
+    async fn run(&self, args: &[&str]) -> Answer {
         let url = self.instance.url();
         run(PLANCTL, &[&["--addr", &url], args].concat()).await
     }
 
     async fn ok(&self, args: &[&str]) -> String {
-        self.run(args).await.with(0).stdout
+        self.run(args).await.ended_with(0).stdout
     }
 
     async fn json(&self, args: &[&str]) -> Value {
@@ -93,7 +94,7 @@ async fn a_plan_from_its_file_to_the_merge() {
         shell.scene.gate.reached("wait").await;
         shell.scene.gate.open("wait");
     });
-    let watched = watched.with(0);
+    let watched = watched.ended_with(0);
     assert!(watched.stdout.contains("waited"), "{watched:?}");
     let diff = shell.ok(&["diff", &id]).await;
     assert!(diff.contains("+a thing"), "{diff}");
@@ -121,23 +122,27 @@ async fn what_its_exit_codes_say() {
     shell.ok(&["execute", &id]).await;
     shell.scene.gate.reached("wait").await;
     // The plan runs: a second run is told who has it.
-    let conflict = shell.run(&["execute", &id]).await.with(75);
+    let conflict = shell.run(&["execute", &id]).await.ended_with(75);
     conflict.complains(&[&id]);
     shell.ok(&["cancel", &id, "--reason", "not wanted"]).await;
     let plan = shell.instance.plans().at_rest(&id).await;
     assert_eq!(plan.state(), proto::plan::v1::PlanState::Cancelled);
-    shell.run(&["execute", &id]).await.with(81).complains(&["cancelled"]);
-    shell.run(&["apply", "00000000-0000-7000-8000-000000000000"]).await.with(3);
-    shell.run(&["status", "../x"]).await.with(64);
-    shell.run(&["use", "edit/rename", "--project", "sample"]).await.with(64).complains(&["to"]);
-    shell.run(&["use", "edit/none", "--project", "sample"]).await.with(3);
+    shell.run(&["execute", &id]).await.ended_with(81).complains(&["cancelled"]);
+    shell.run(&["apply", "00000000-0000-7000-8000-000000000000"]).await.ended_with(3);
+    shell.run(&["status", "../x"]).await.ended_with(64);
+    shell
+        .run(&["use", "edit/rename", "--project", "sample"])
+        .await
+        .ended_with(64)
+        .complains(&["to"]);
+    shell.run(&["use", "edit/none", "--project", "sample"]).await.ended_with(3);
     let path = shell.repo.path().to_str().unwrap();
-    shell.run(&["project", "add", "sample", path]).await.with(73);
+    shell.run(&["project", "add", "sample", path]).await.ended_with(73);
     let parent = shell.repo.path().parent().unwrap().to_str().unwrap();
-    shell.run(&["project", "add", "other", parent]).await.with(64).complains(&["git"]);
+    shell.run(&["project", "add", "other", parent]).await.ended_with(64).complains(&["git"]);
     let port = service_kit::testing::free_port();
     let nobody = format!("http://127.0.0.1:{port}");
-    run(PLANCTL, &["--addr", &nobody, "--timeout", "1s", "list"]).await.with(69);
+    run(PLANCTL, &["--addr", &nobody, "--timeout", "1s", "list"]).await.ended_with(69);
 }
 
 /// An uncommitted change in the way, and a merge that conflicts.
@@ -149,11 +154,11 @@ async fn what_is_in_the_way_of_a_merge() {
     shell.ok(&["execute", "--watch", &id]).await;
     let readme = shell.repo.path().join("README");
     fs::write(&readme, "my own\n").unwrap();
-    shell.run(&["apply", "--watch", &id]).await.with(81).complains(&["README"]);
+    shell.run(&["apply", "--watch", &id]).await.ended_with(81).complains(&["README"]);
     assert_eq!(fs::read_to_string(&readme).unwrap(), "my own\n");
     shell.repo.commit("README", "somebody else's\n");
     let head = shell.repo.head();
-    let conflict = shell.run(&["apply", "--watch", &id]).await.with(1);
+    let conflict = shell.run(&["apply", "--watch", &id]).await.ended_with(1);
     let all = format!("{}{}", conflict.stdout, conflict.stderr);
     assert!(all.contains("README") && all.contains("MERGE_CONFLICT"), "{all}");
     assert_eq!(shell.repo.head(), head);
@@ -163,7 +168,7 @@ async fn what_is_in_the_way_of_a_merge() {
     // Back to a new base, where the word is not there any more: nothing changes.
     shell.ok(&["revert", "--watch", &id]).await;
     shell.ok(&["execute", "--watch", &id]).await;
-    shell.run(&["apply", "--watch", &id]).await.with(1);
+    shell.run(&["apply", "--watch", &id]).await.ended_with(1);
     shell.repo.assert_clean();
 }
 
@@ -174,7 +179,7 @@ async fn the_examples_work() {
     let shell = Shell::new().await;
     let sample = shell.scene.path("examples-sample");
     let script = examples.join("new-sample.sh");
-    run(script.to_str().unwrap(), &[sample.to_str().unwrap()]).await.with(0);
+    run(script.to_str().unwrap(), &[sample.to_str().unwrap()]).await.ended_with(0);
     shell.ok(&["project", "add", "greet", sample.to_str().unwrap()]).await;
     let build = examples.join("actions/build.toml");
     shell.ok(&["action", "create", "-f", build.to_str().unwrap()]).await;

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 pub(crate) use self::{
     action::{Template, sh},
-    command::{Ended, PLAN_SERVICE, PLANCTL, run},
+    command::{PLAN_SERVICE, PLANCTL, run},
     errors::{failure, is_conflict},
     gate::Gate,
     instance::Instance,

@@ -81,7 +81,7 @@ async fn a_plan_is_shown_from_near() {
     answers(&fake, well());
     planctl.run(&["diagnostics", ID]).await.ended_with(0).says(&[
         &format!("plan        {ID}\n"),
-        "Lock\n  nobody holds it",
+        "Lock\n  not told\n",
         "2026-01-02T03:04:01Z  EXECUTE  PROCESSING  9      a-1\n",
         "What build wrote\n  the end\\u{7}\n",
     ]);
@@ -105,6 +105,38 @@ async fn what_needs_attention_ends_with_2() {
         answers(&fake, lock_server);
         planctl.run(&["diagnostics"]).await.ended_with(2).says(&[words]);
     }
+}
+
+#[tokio::test]
+async fn a_lock_is_free_only_where_somebody_could_tell() {
+    let (fake, planctl) = service();
+    let away = LockServerDiagnostics { error: "refused".to_owned(), ..Default::default() };
+    for (lock_server, state, words, code) in [
+        (away, PlanState::Complete, "Lock\n  not known: refused\n", 2),
+        (well(), PlanState::Complete, "Lock\n  not held\n", 0),
+    ] {
+        fake.on(move |_: GetDiagnosticsRequest| {
+            let plan = PlanDiagnostics {
+                plan: Some(plan(PlanPhase::Execute, state)),
+                ..PlanDiagnostics::default()
+            };
+            Ok(GetDiagnosticsResponse {
+                lock_server: Some(lock_server.clone()),
+                plan: Some(plan),
+                ..GetDiagnosticsResponse::default()
+            })
+        });
+        planctl.run(&["diagnostics", ID]).await.ended_with(code).says(&[words]);
+    }
+}
+
+#[tokio::test]
+async fn stale_locks_are_of_runs_or_of_anybody() {
+    let (fake, planctl) = service();
+    answers(&fake, LockServerDiagnostics { stale_plan_locks: 1, ..well() });
+    let answer = planctl.run(&["diagnostics"]).await.ended_with(2);
+    assert!(!answer.stdout.contains("a minute"), "{answer:#?}");
+    answer.says(&["--recovery-interval", "by hand", "`lockctl stale`"]);
 }
 
 #[tokio::test]

@@ -1,6 +1,10 @@
 //! `planctl diff`.
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
 
 use proto::{
     plan::v1::{Change, ChangeKind, GetDiffRequest, GetDiffResponse},
@@ -38,6 +42,7 @@ fn has(fake: &Fake, patch: &'static str, truncated: bool) {
             base_commit: "0123456789abcdef".to_owned(),
             head_commit: "fedcba9876543210".to_owned(),
             files: vec![file],
+            ..GetDiffResponse::default()
         })
     });
 }
@@ -103,6 +108,105 @@ async fn the_files_are_counted() {
     let json = planctl.json(&["diff", ID, "--stat"]).await;
     assert_eq!(json["files"][0]["kind"], "CHANGE_KIND_MODIFIED");
     assert!(json.get("patch").is_none(), "{json}");
+}
+
+/// Such as a plan with more files than the service tells.
+fn has_files(fake: &Fake, told: usize, file_count: u64) {
+    fake.on(move |_: GetDiffRequest| {
+        let file = |at| Change {
+            kind: ChangeKind::Added.into(),
+            path: format!("f{at}"),
+            added_lines: 2,
+            ..Change::default()
+        };
+        Ok(GetDiffResponse {
+            base_commit: "0123456789abcdef".to_owned(),
+            head_commit: "fedcba9876543210".to_owned(),
+            files: (0..told).map(file).collect(),
+            file_count,
+            truncated: true,
+            ..GetDiffResponse::default()
+        })
+    });
+}
+
+#[tokio::test]
+async fn files_that_are_not_told_are_counted_and_no_success() {
+    let (fake, planctl) = service();
+    has_files(&fake, 2, 10_050);
+    let answer = planctl.run(&["diff", ID, "--stat"]).await.ended_with(1);
+    let expected = " f0 (new) | 2 ++\n f1 (new) | 2 ++\n and 10048 more files\n \
+                    10050 files changed; in the 2 above 4 insertions(+), 0 deletions(-)\n";
+    assert_eq!(answer.stdout, expected);
+    answer.complains(&[
+        "planctl: only 2 of 10050 files are listed: ",
+        "`git diff --stat 0123456789ab fedcba987654`",
+    ]);
+    let answer = planctl.run(&["diff", ID, "--stat", "--output", "json"]).await.ended_with(1);
+    let json = answer.json();
+    assert_eq!((&json["truncated"], &json["file_count"]), (&true.into(), &10_050.into()));
+    assert_eq!(json["files"].as_array().unwrap().len(), 2);
+    answer.complains(&["{\"warning\":", "\"file_count\":\"10050\"", "TRUNCATED"]);
+    // All of them: that the patch, which nobody asked for, has no room is nothing.
+    has_files(&fake, 2, 2);
+    let json = planctl.json(&["diff", ID, "--stat"]).await;
+    assert_eq!((&json["truncated"], &json["file_count"]), (&false.into(), &2.into()));
+}
+
+fn git(folder: &Path, arguments: &[&str]) -> Output {
+    let output = Command::new("git")
+        .args(["-c", "user.name=x", "-c", "user.email=x@localhost", "-c", "commit.gpgsign=false"])
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .expect("git starts");
+    assert!(output.status.success(), "{output:?}");
+    output
+}
+
+#[tokio::test]
+async fn binary_files_and_other_encodings_are_applied_byte_for_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    git(folder.path(), &["init", "--quiet"]);
+    fs::write(at("latin-1"), b"th\xe9\n").unwrap();
+    fs::write(at("binary"), b"\0one").unwrap();
+    git(folder.path(), &["add", "."]);
+    git(folder.path(), &["commit", "--quiet", "--message", "before"]);
+    fs::write(at("latin-1"), b"caf\xe9\n").unwrap();
+    fs::write(at("binary"), b"\0two\xff").unwrap();
+    let patch = git(folder.path(), &["diff", "--binary", "--full-index"]).stdout;
+    git(folder.path(), &["checkout", "--quiet", "."]);
+
+    let (fake, planctl) = service();
+    let raw_patch = patch.clone();
+    fake.on(move |_: GetDiffRequest| {
+        let patch = String::from_utf8_lossy(&raw_patch).into_owned();
+        Ok(GetDiffResponse { patch, raw_patch: raw_patch.clone(), ..GetDiffResponse::default() })
+    });
+    let answer = planctl.run(&["diff", ID]).await.ended_with(0);
+    assert_eq!(answer.bytes, patch, "{answer:#?}");
+    fs::write(at("x.patch"), &answer.bytes).unwrap();
+    git(folder.path(), &["apply", "x.patch"]);
+    assert_eq!(fs::read(at("latin-1")).unwrap(), b"caf\xe9\n");
+    assert_eq!(fs::read(at("binary")).unwrap(), b"\0two\xff");
+    // Who looks gets text.
+    let answer = planctl.run(&["diff", ID, "--color", "always"]).await.ended_with(0);
+    answer.says(&["\u{1b}[32m+caf\u{fffd}\u{1b}[0m\n"]);
+    let json = planctl.json(&["diff", ID]).await;
+    assert!(json["raw_patch"].as_str().unwrap().len() > patch.len(), "base64: {json}");
+}
+
+#[tokio::test]
+async fn a_patch_of_other_bytes_that_is_cut_off_tells_how_many_there_are() {
+    let (fake, planctl) = service();
+    fake.on(|_: GetDiffRequest| {
+        let raw_patch = b"diff \xff\n".to_vec();
+        let patch = String::from_utf8_lossy(&raw_patch).into_owned();
+        Ok(GetDiffResponse { patch, raw_patch, truncated: true, ..GetDiffResponse::default() })
+    });
+    let answer = planctl.run(&["diff", ID]).await.ended_with(1);
+    answer.complains(&["planctl: the patch is cut off after 7 bytes"]);
 }
 
 #[tokio::test]

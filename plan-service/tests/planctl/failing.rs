@@ -2,11 +2,13 @@
 
 use proto::{
     plan::v1::{
-        ExecutePlanRequest, ExecutePlanResponse, GetPlanRequest, GetPlanResponse, ListPlansRequest,
-        ListPlansResponse, UseActionRequest, UseActionResponse,
+        CancelPlanRequest, CancelPlanResponse, ExecutePlanRequest, ExecutePlanResponse,
+        GetPlanRequest, GetPlanResponse, ListPlansRequest, ListPlansResponse, UseActionRequest,
+        UseActionResponse,
     },
     plan_reason as reason,
 };
+use serde_json::json;
 use service_kit::testing::TcpProxy;
 use tonic::{Code, Status};
 
@@ -76,7 +78,7 @@ async fn what_a_silent_service_may_have_done_is_said() {
         let arguments = [&["--timeout", "200ms"][..], arguments].concat();
         let answer = planctl.run(&arguments).await.ended_with(69);
         assert!(!answer.stderr.contains("Is plan-service running"), "{answer:#?}");
-        answer.complains(&[words, "--timeout", "no answer from plan-service within 200 ms"]);
+        answer.complains(&[words, "--timeout", "no answer from plan-service within 200ms"]);
     }
     let answer = planctl.run(&["list", "--timeout", "200ms"]).await.ended_with(69);
     assert!(!answer.stderr.contains("all the same"), "{answer:#?}");
@@ -117,16 +119,47 @@ async fn what_the_service_finds_wrong_is_listed_field_by_field() {
         "  project is not a name\\u{1b}[2J\n",
     ]);
     let error = planctl.error(&arguments, 64).await;
-    assert_eq!(error["metadata"]["arguments[\"from\"]"], "is missing");
+    let fields = json!({"arguments[\"from\"]": "is missing", "project": "is not a name\u{1b}[2J"});
+    assert_eq!(error["metadata"]["fields"], fields);
+}
+
+#[tokio::test]
+async fn a_field_is_not_taken_for_a_word_about_fields() {
+    let (fake, planctl) = service();
+    fake.on(|_: CancelPlanRequest| -> Result<CancelPlanResponse, _> {
+        let metadata = [("field", "reason"), ("description", "has 600 bytes")];
+        Err(refused_with(Code::InvalidArgument, reason::INVALID_REQUEST, &metadata, |details| {
+            details.add_bad_request_violation("reason", "has 600 bytes");
+            details.add_bad_request_violation("description", "is empty");
+            details.add_bad_request_violation("description", "is odd");
+        }))
+    });
+    let error = planctl.error(&["cancel", ID], 64).await;
+    let expected = json!({
+        "field": "reason",
+        "description": "has 600 bytes",
+        "fields": {"reason": "has 600 bytes", "description": "is empty; is odd"},
+    });
+    assert_eq!(error["metadata"], expected);
 }
 
 #[tokio::test]
 async fn whatever_else_is_at_the_address_is_told() {
     let (fake, planctl) = service();
-    fake.on(|_: ListPlansRequest| -> Result<ListPlansResponse, _> {
-        Err(Status::unimplemented("unknown service plan.v1.PlanService"))
-    });
-    planctl.run(&["list"]).await.ended_with(1).complains(&["error: not a plan-service: "]);
+    // Such as a lock server, which says no more than that.
+    for (words, told) in [("", "plan-service:"), ("unknown\u{1b}", "(it says: unknown\\u{1b})")] {
+        fake.on(move |_: ListPlansRequest| -> Result<ListPlansResponse, _> {
+            Err(Status::unimplemented(words))
+        });
+        planctl.run(&["list"]).await.ended_with(69).complains(&[
+            "error: what answers there does not know the calls of plan-service",
+            "lock-server's port is 50051",
+            told,
+            &format!("Asked {}.", fake.url()),
+            "--addr or PLANCTL_ADDR",
+        ]);
+    }
+    assert_eq!(planctl.error(&["list"], 69).await["reason"], "UNIMPLEMENTED");
     fake.on(|_: GetPlanRequest| Ok(GetPlanResponse::default()));
     planctl.run(&["watch", ID]).await.ended_with(1).complains(&["answered without a plan"]);
 }

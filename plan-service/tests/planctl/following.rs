@@ -20,7 +20,9 @@ use super::{
 fn executes(fake: &Fake, begun: &Plan) {
     let (answer, found) = (begun.clone(), begun.clone());
     fake.on(move |_: ExecutePlanRequest| Ok(ExecutePlanResponse { plan: Some(answer.clone()) }));
-    fake.on(move |_: GetPlanRequest| Ok(GetPlanResponse { plan: Some(found.clone()) }));
+    fake.on(move |_: GetPlanRequest| {
+        Ok(GetPlanResponse { plan: Some(found.clone()), ..Default::default() })
+    });
 }
 
 fn one(state: PlanState, step: StepState) -> Plan {
@@ -38,7 +40,7 @@ async fn the_steps_own_bytes_come_through_and_then_the_final_state() {
     let watch = fake.on_watch();
     watch.send(told(&one(PlanState::Processing, StepState::Running))).unwrap();
     watch.send(wrote("fmt", 0, b"\x1b[32mok\x1b[0m \xff\r")).unwrap();
-    watch.send(wrote("fmt", 13, b"\x1b[2J\n")).unwrap();
+    watch.send(wrote("fmt", 14, b"\x1b[2J\n")).unwrap();
     let complete = one(PlanState::Complete, StepState::Complete);
     let complete = Plan { head_commit: "abc".to_owned(), ..complete };
     watch.send(told(&with_moves(complete, &["apply"]))).unwrap();
@@ -51,7 +53,7 @@ async fn the_steps_own_bytes_come_through_and_then_the_final_state() {
     let written = b"\x1b[32mok\x1b[0m \xff\r\x1b[2J\n";
     assert_eq!(answer.bytes, [&written[..], summary.as_bytes()].concat(), "{answer:#?}");
     let notes = "planctl: EXECUTE PROCESSING\nplanctl: step fmt RUNNING\n\
-                 planctl: EXECUTE COMPLETE\nplanctl: step fmt COMPLETE in 3.0s\n";
+                 planctl: step fmt COMPLETE in 3.0s\nplanctl: EXECUTE COMPLETE\n";
     assert_eq!(answer.stderr, notes);
     assert!(fake.asked::<WatchPlanRequest>()[0].until_rest);
 }
@@ -118,10 +120,17 @@ async fn a_merge_that_conflicts_is_told_with_its_files() {
     let files: Vec<_> = (0..60).map(|at| format!("f{at}")).collect();
     let files: Vec<_> = files.iter().map(String::as_str).collect();
     let watch = fake.on_watch();
-    watch.send(told(&with_problem(constrained, "MERGE_CONFLICT", "conflicts", &files))).unwrap();
+    let constrained = with_problem(constrained, "MERGE_CONFLICT", "conflicts", &files);
+    watch.send(told(&constrained)).unwrap();
     drop(watch);
     let answer = planctl.run(&["apply", ID, "--watch"]).await.ended_with(1);
     answer.complains(&["error: APPLY CONSTRAINED: conflicts\n  f0\n", "  f39\n  and 20 more"]);
+    let watch = fake.on_watch();
+    watch.send(told(&constrained)).unwrap();
+    drop(watch);
+    let arguments = ["apply", ID, "--watch", "--output", "json"];
+    let error = planctl.run(&arguments).await.ended_with(1).error();
+    assert_eq!(error["metadata"]["files"], Value::from(files));
 }
 
 #[tokio::test]
@@ -217,8 +226,8 @@ async fn a_watch_tells_everything_until_the_plan_is_final() {
     let answer = planctl.run(&["watch", ID]).await.ended_with(0);
     let at = "2026-01-02T03:04:05Z  ";
     let expected = format!(
-        "{at}EXECUTE PROCESSING\n{at}step fmt RUNNING\nno end of line\n{at}EXECUTE COMPLETE\n\
-         {at}step fmt COMPLETE in 3.0s\n{at}APPLY APPLIED\n"
+        "{at}EXECUTE PROCESSING\n{at}step fmt RUNNING\nno end of line\n\
+         {at}step fmt COMPLETE in 3.0s\n{at}EXECUTE COMPLETE\n{at}APPLY APPLIED\n"
     );
     assert_eq!(answer.stdout, expected);
     assert!(!fake.asked::<WatchPlanRequest>()[0].until_rest);
@@ -256,6 +265,7 @@ async fn programs_read_an_object_for_each_event() {
         skipped_bytes: 7,
         data: b"\x1b[2J\xff".to_vec(),
         check: true,
+        fencing_token: 12,
     };
     watch.send(Ok(WatchPlanResponse { event: Some(Event::Output(output)) })).unwrap();
     watch.send(Ok(WatchPlanResponse { event: Some(Event::Progress(Default::default())) })).unwrap();
@@ -269,6 +279,7 @@ async fn programs_read_an_object_for_each_event() {
     assert_eq!(lines[0]["plan"]["state"], "PLAN_STATE_PROCESSING");
     let output = &lines[1]["output"];
     assert_eq!((&output["offset"], &output["check"]), (&7.into(), &true.into()));
+    assert_eq!(output["fencing_token"], 12);
     assert_eq!(output["data"], "G1sySv8=");
     assert_eq!(output["text"], "\u{1b}[2J\u{fffd}");
     assert_eq!(lines[2]["progress"]["steps_total"], 0);

@@ -30,13 +30,14 @@ async fn help_explains_commands_examples_and_exit_codes() {
             "PLANCTL_ADDR",
             "http://127.0.0.1:50052",
             "128+N",
+            "[default: 30s]",
         ]);
     }
     for (arguments, words) in [
         (&["action", "create", "--help"][..], &["An action file:", "[[steps]]", "time_limit"][..]),
         (&["execute", "--help"], &["--watch", "Ctrl-C ends planctl with 130", "with 75"]),
         (&["apply", "--help"], &["--wait <SPAN>", "all or nothing", "CONSTRAINED"]),
-        (&["status", "--help"], &["-w, --follow", "redrawn in place"]),
+        (&["status", "--help"], &["-w, --follow", "redrawn in place", "--once"]),
         (&["use", "--help"], &["--arg <KEY=VALUE>", "--id <UUID>", "makes no second plan"]),
         (&["diff", "--help"], &["`planctl diff PLAN |", "--color <WHEN>", "--stat"]),
     ] {

@@ -1,18 +1,21 @@
-//! `planctl execute`, `apply`, `revert` and `retry`, without looking on.
+//! `planctl execute`, `apply`, `revert`, `retry` and `cancel`, without looking on.
 
 use std::sync::{Mutex, mpsc};
 
 use proto::{
     plan::v1::{
-        ApplyPlanRequest, ApplyPlanResponse, ExecutePlanRequest, ExecutePlanResponse, PlanPhase,
-        PlanState, RetryPlanRequest, RetryPlanResponse, RevertPlanRequest, RevertPlanResponse,
-        StepState,
+        ApplyPlanRequest, ApplyPlanResponse, CancelPlanRequest, CancelPlanResponse,
+        ExecutePlanRequest, ExecutePlanResponse, PlanPhase, PlanState, RetryPlanRequest,
+        RetryPlanResponse, RevertPlanRequest, RevertPlanResponse, StepState,
     },
     plan_reason as reason,
 };
+use serde_json::json;
 use tonic::Code;
 
-use super::support::{DEADLINE, ID, conflict, executing, plan, refused, refused_with, service};
+use super::support::{
+    DEADLINE, ID, conflict, executing, held_by, plan, refused, refused_with, service,
+};
 
 #[tokio::test]
 async fn each_move_is_asked_for_and_its_plan_shown() {
@@ -98,10 +101,57 @@ async fn a_conflict_ends_with_75_and_says_who_is_in_the_way() {
 }
 
 #[tokio::test]
+async fn a_lock_that_is_held_by_hand_is_not_called_a_run() {
+    let (fake, planctl) = service();
+    let plan = format!("plan/{ID}");
+    let resource = plan.clone();
+    fake.on(move |_: ExecutePlanRequest| -> Result<ExecutePlanResponse, _> {
+        Err(held_by(&resource, &[("holder.job", "x")]))
+    });
+    fake.on(|_: ApplyPlanRequest| -> Result<ApplyPlanResponse, _> {
+        Err(held_by("project/sample", &[]))
+    });
+    let answer = planctl.run(&["execute", ID]).await.ended_with(75);
+    assert!(!answer.stderr.contains("run works"), "{answer:#?}");
+    assert!(!answer.stderr.contains("cancel"), "{answer:#?}");
+    answer.complains(&["by hand", &format!("`lockctl get {plan}` shows it")]);
+    let answer = planctl.run(&["apply", ID]).await.ended_with(75);
+    assert!(!answer.stderr.contains("Another plan"), "{answer:#?}");
+    answer.complains(&["by hand", "`lockctl get project/sample` shows it", "--wait 5m"]);
+    fake.on(|_: ApplyPlanRequest| -> Result<ApplyPlanResponse, _> {
+        Err(held_by("project/sample", &[("holder.instance", "b-2"), ("holder.plan", "p-9")]))
+    });
+    let answer = planctl.run(&["apply", ID]).await.ended_with(75);
+    answer.complains(&["Another plan is being applied to that project", "--wait 5m"]);
+}
+
+#[tokio::test]
+async fn who_cannot_cancel_is_not_told_to_cancel() {
+    let (fake, planctl) = service();
+    for (holder, words) in [
+        (&[][..], format!("`lockctl get plan/{ID}` shows it")),
+        (&[("holder.move", "execute")], format!("`planctl status {ID} --follow` shows it")),
+    ] {
+        fake.on(move |_: CancelPlanRequest| -> Result<CancelPlanResponse, _> {
+            Err(held_by(&format!("plan/{ID}"), holder))
+        });
+        let answer = planctl.run(&["cancel", ID]).await.ended_with(75);
+        assert!(!answer.stderr.contains("planctl cancel"), "{answer:#?}");
+        answer.complains(&[&words]);
+    }
+}
+
+#[tokio::test]
 async fn a_move_that_is_not_possible_says_what_is() {
     let (fake, planctl) = service();
     fake.on(|_: ExecutePlanRequest| -> Result<ExecutePlanResponse, _> {
-        let metadata = [("plan_id", ID), ("move", "execute"), ("possible", "apply,revert,cancel")];
+        let metadata = [
+            ("plan_id", ID),
+            ("move", "execute"),
+            ("phase", "EXECUTE"),
+            ("state", "COMPLETE"),
+            ("possible", "apply,revert,cancel"),
+        ];
         Err(refused(Code::FailedPrecondition, reason::INVALID_TRANSITION, &metadata))
     });
     let answer = planctl.run(&["execute", ID]).await.ended_with(81);
@@ -109,6 +159,9 @@ async fn a_move_that_is_not_possible_says_what_is() {
     answer.complains(&["error: the service says", &commands.concat()]);
     let error = planctl.error(&["execute", ID], 81).await;
     assert_eq!(error["metadata"]["possible"], "apply,revert,cancel");
+    // As a plan has them in JSON.
+    assert_eq!(error["metadata"]["phase"], "PLAN_PHASE_EXECUTE");
+    assert_eq!(error["metadata"]["state"], "PLAN_STATE_COMPLETE");
 }
 
 #[tokio::test]
@@ -123,4 +176,7 @@ async fn uncommitted_changes_are_listed() {
     });
     let answer = planctl.run(&["apply", ID]).await.ended_with(81);
     answer.complains(&["  src/a.rs\n  b\\u{1b}[2J\n"]);
+    // Programs get all that people get.
+    let error = planctl.error(&["apply", ID], 81).await;
+    assert_eq!(error["metadata"]["files"], json!(["src/a.rs", "b\u{1b}[2J"]));
 }

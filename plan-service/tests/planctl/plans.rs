@@ -1,15 +1,17 @@
 //! `planctl use`, `status`, `list`, `changes` and `cancel`.
 
+use std::sync::{Arc, Mutex};
+
 use proto::{
     plan::v1::{
         CancelPlanRequest, CancelPlanResponse, Change, ChangeKind, Changeset,
-        GetDiagnosticsRequest, GetDiagnosticsResponse, ListChangesetsRequest,
-        ListChangesetsResponse, ListPlansRequest, ListPlansResponse, LockView, Plan,
-        PlanDiagnostics, PlanPhase, PlanState, StepState, Strategy, UseActionRequest,
-        UseActionResponse, WatchPlanRequest,
+        GetDiagnosticsRequest, GetPlanRequest, GetPlanResponse, ListChangesetsRequest,
+        ListChangesetsResponse, ListPlansRequest, ListPlansResponse, LockView, Plan, PlanPhase,
+        PlanState, StepState, Strategy, UseActionRequest, UseActionResponse, WatchPlanRequest,
     },
     plan_reason as reason,
 };
+use serde_json::Value;
 use tonic::Code;
 
 use super::support::{ID, executing, plan, refused, service, time, told, with_moves, with_problem};
@@ -42,6 +44,31 @@ async fn a_plan_is_made_under_an_id_of_its_own_which_comes_first() {
     assert_eq!(json["plan"]["fencing_token"], 1_763_690_400_000_000_u64);
     let twice = [&arguments[..], &["--arg", "to=2"]].concat();
     planctl.run(&twice).await.ended_with(64).complains(&["--arg to is given twice"]);
+}
+
+#[tokio::test]
+async fn a_strategy_that_takes_long_is_no_failure_and_is_told() {
+    let (fake, planctl) = service();
+    let state = Arc::new(Mutex::new(PlanState::Processing));
+    let now = Arc::clone(&state);
+    fake.on(move |_: UseActionRequest| {
+        let state = *now.lock().unwrap();
+        Ok(UseActionResponse { plan: Some(plan(PlanPhase::Strategize, state)) })
+    });
+    let arguments = ["use", "edit/rename", "--project", "sample"];
+    let note = format!(
+        "planctl: the strategy is still being made: `planctl status {ID} --follow` shows it\n"
+    );
+    let answer = planctl.run(&arguments).await.ended_with(0);
+    assert_eq!(answer.stderr, note);
+    answer.says(&["state       PROCESSING\n"]);
+    // The id alone is on standard output, for a script.
+    let answer = planctl.run(&[&arguments[..], &["--quiet"]].concat()).await.ended_with(0);
+    assert_eq!((answer.stdout, answer.stderr), (format!("{ID}\n"), note));
+    let answer = planctl.run(&[&arguments[..], &["--output", "json"]].concat()).await;
+    assert_eq!(answer.ended_with(0).stderr, "");
+    *state.lock().unwrap() = PlanState::Complete;
+    assert_eq!(planctl.run(&arguments).await.ended_with(0).stderr, "");
 }
 
 #[tokio::test]
@@ -78,7 +105,7 @@ async fn who_waits_for_the_strategy_gets_it() {
 #[tokio::test]
 async fn a_card_says_how_a_plan_stands_and_what_is_next() {
     let (fake, planctl) = service();
-    fake.on(|_: GetDiagnosticsRequest| {
+    fake.on(|_: GetPlanRequest| {
         let steps = [("fmt", StepState::Complete), ("build", StepState::Running)];
         let strategy = Strategy {
             base_commit: "0123456789abcdef".to_owned(),
@@ -91,15 +118,12 @@ async fn a_card_says_how_a_plan_stands_and_what_is_next() {
             expire_time: time(60),
             ..LockView::default()
         };
-        let found = PlanDiagnostics {
-            plan: Some(with_moves(plan, &["cancel"])),
-            lock: Some(lock),
-            ..PlanDiagnostics::default()
-        };
-        Ok(GetDiagnosticsResponse { plan: Some(found), ..GetDiagnosticsResponse::default() })
+        let plan = Some(with_moves(plan, &["cancel"]));
+        Ok(GetPlanResponse { plan, lock: Some(lock), lock_error: String::new() })
     });
     planctl.run(&["status", ID]).await.ended_with(0).says(&[
         &format!("plan        {ID}\naction      edit/rename\nproject     sample\n"),
+        "progress    [####################--------------------] 1 of 2 steps, 50 %\n",
         "base        0123456789ab of main\n",
         "lock        held by owner-7, expires 2026-01-02T03:05:00Z (in ",
         ", token 12\n",
@@ -111,7 +135,33 @@ async fn a_card_says_how_a_plan_stands_and_what_is_next() {
     let json = planctl.json(&["status", ID]).await;
     assert_eq!(json["plan"]["steps"][1]["state"], "STEP_STATE_RUNNING");
     assert_eq!(json["lock"]["fencing_token"], 12);
-    assert_eq!(fake.asked::<GetDiagnosticsRequest>()[0].plan_id.as_deref(), Some(ID));
+    assert_eq!(json["lock_error"], Value::Null);
+    let asked = fake.asked::<GetPlanRequest>();
+    assert_eq!((asked.len(), asked[0].plan_id.as_str(), asked[0].with_lock), (2, ID, true));
+    assert!(fake.asked::<GetDiagnosticsRequest>().is_empty());
+}
+
+#[tokio::test]
+async fn a_card_tells_a_lock_that_is_free_from_one_that_is_not_known() {
+    let (fake, planctl) = service();
+    let error = "no answer within 3s";
+    for (state, lock_error, line) in [
+        (PlanState::Processing, error, "lock        not known: no answer within 3s\n"),
+        (PlanState::Complete, error, "lock        not known: no answer within 3s\n"),
+        (PlanState::Complete, "", "lock        not held\n"),
+        // Such as an older service, which is not asked for it.
+        (PlanState::Processing, "", "lock        not told\n"),
+    ] {
+        fake.on(move |_: GetPlanRequest| {
+            let plan = Some(executing(state, &[("fmt", StepState::Running)]));
+            Ok(GetPlanResponse { plan, lock: None, lock_error: lock_error.to_owned() })
+        });
+        planctl.run(&["status", ID]).await.ended_with(0).says(&[line]);
+        let json = planctl.json(&["status", ID]).await;
+        assert_eq!(json["lock"], Value::Null);
+        let expected = if lock_error.is_empty() { Value::Null } else { lock_error.into() };
+        assert_eq!(json["lock_error"], expected);
+    }
 }
 
 #[tokio::test]

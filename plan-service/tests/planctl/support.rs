@@ -1,6 +1,6 @@
 //! Starts the binary and reads what it says; makes what a service would tell.
 
-use std::{collections::HashMap, fmt, process::Stdio, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use prost_types::Timestamp;
 use proto::{
@@ -11,8 +11,8 @@ use proto::{
     plan_reason as reason,
 };
 use serde_json::Value;
-use service_kit::testing::{Process, Terminal};
-use tokio::{io::AsyncWriteExt as _, process::Command};
+use service_kit::testing::{Answer, Process, Terminal};
+use tokio::process::Command;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -60,20 +60,7 @@ impl Planctl {
     ) -> Answer {
         let mut command = Command::new(PLANCTL);
         command.args(arguments).env("PLANCTL_ADDR", &self.url).envs(envs.iter().copied());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.kill_on_drop(true).spawn().expect("planctl starts");
-        let mut input = child.stdin.take().expect("a pipe");
-        // It may end without reading.
-        let _ = input.write_all(stdin.as_bytes()).await;
-        drop(input);
-        let output = tokio::time::timeout(DEADLINE, child.wait_with_output()).await;
-        let output = output.expect("planctl ends in time").expect("planctl ends");
-        Answer {
-            code: output.status.code().expect("planctl ends by itself"),
-            bytes: output.stdout.clone(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8(output.stderr).expect("UTF-8 on standard error"),
-        }
+        Answer::of(command, stdin, DEADLINE).await
     }
 
     /// Runs it with JSON output; it must end with 0.
@@ -99,72 +86,6 @@ impl Planctl {
         let script = format!("unset NO_COLOR; export TERM=xterm; {script}");
         let envs = [("PLANCTL", PLANCTL), ("PLANCTL_ADDR", self.url.as_str())];
         Terminal::start(&script, envs, DEADLINE)
-    }
-}
-
-/// What it said.
-pub(crate) struct Answer {
-    pub(crate) code: i32,
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-impl fmt::Debug for Answer {
-    /// Without the bytes, which are there as text.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { code, bytes: _, stdout, stderr } = self;
-        let mut told = f.debug_struct("Answer");
-        told.field("code", code).field("stdout", stdout).field("stderr", stderr).finish()
-    }
-}
-
-impl Answer {
-    /// Panics unless it ended with this code.
-    #[track_caller]
-    pub(crate) fn ended_with(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "{self:#?}");
-        self
-    }
-
-    /// Panics unless these words are on standard output.
-    #[track_caller]
-    pub(crate) fn says(self, words: &[&str]) -> Self {
-        for word in words {
-            assert!(self.stdout.contains(word), "{word:?} is missing: {self:#?}");
-        }
-        self
-    }
-
-    /// Panics unless these words are on standard error.
-    #[track_caller]
-    pub(crate) fn complains(self, words: &[&str]) -> Self {
-        for word in words {
-            assert!(self.stderr.contains(word), "{word:?} is missing: {self:#?}");
-        }
-        self
-    }
-
-    /// The one document on standard output.
-    #[track_caller]
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
-    }
-
-    /// The document on each line of standard output.
-    #[track_caller]
-    pub(crate) fn lines(&self) -> Vec<Value> {
-        let parse = |line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{self:#?}"));
-        self.stdout.lines().map(parse).collect()
-    }
-
-    /// The error that is the one document on standard error.
-    #[track_caller]
-    pub(crate) fn error(&self) -> Value {
-        let mut document: Value =
-            serde_json::from_str(&self.stderr).unwrap_or_else(|error| panic!("{error}: {self:#?}"));
-        assert!(document["error"]["message"].is_string(), "{self:#?}");
-        document["error"].take()
     }
 }
 
@@ -257,18 +178,22 @@ pub(crate) fn refused_with(
 
 /// A lock that another run holds.
 pub(crate) fn conflict(resource: &str) -> Status {
-    let metadata = HashMap::from(
-        [
-            ("resource", resource),
-            ("holder", "owner-7"),
-            ("acquire_time", "2026-01-02T03:04:05Z"),
-            ("expire_time", "2026-01-02T03:09:05Z"),
-            ("remaining_ms", "90000"),
-            ("queue_length", "1"),
-            ("holder.instance", "b-2"),
-        ]
-        .map(|(key, value)| (key.to_owned(), value.to_owned())),
-    );
+    held_by(resource, &[("holder.instance", "b-2")])
+}
+
+/// A lock that somebody holds who says this of it.
+pub(crate) fn held_by(resource: &str, holder: &[(&str, &str)]) -> Status {
+    let hold = [
+        ("resource", resource),
+        ("holder", "owner-7"),
+        ("acquire_time", "2026-01-02T03:04:05Z"),
+        ("expire_time", "2026-01-02T03:09:05Z"),
+        ("remaining_ms", "90000"),
+        ("queue_length", "1"),
+    ];
+    let metadata = hold.iter().chain(holder);
+    let metadata: HashMap<_, _> =
+        metadata.map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
     let domain = proto::reason::DOMAIN;
     let details = ErrorDetails::with_error_info(proto::reason::LOCK_CONFLICT, domain, metadata);
     Status::with_error_details(Code::FailedPrecondition, "held", details)

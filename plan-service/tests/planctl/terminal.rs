@@ -1,59 +1,153 @@
 //! What somebody at a terminal sees.
 
+use std::sync::{Mutex, mpsc};
+
 use proto::plan::v1::{
-    ExecutePlanRequest, ExecutePlanResponse, GetDiagnosticsRequest, GetDiagnosticsResponse,
-    GetDiffRequest, GetDiffResponse, GetPlanRequest, GetPlanResponse, LockView, PlanDiagnostics,
-    PlanState, StepState,
+    ExecutePlanRequest, ExecutePlanResponse, GetDiagnosticsRequest, GetDiffRequest,
+    GetDiffResponse, GetPlanRequest, GetPlanResponse, LockView, Plan, PlanState, StepState,
+    WatchPlanRequest,
 };
 
-use super::support::{ID, executing, service, time, told, with_moves, wrote};
+use super::{
+    fake::Fake,
+    support::{DEADLINE, ID, executing, service, time, told, with_moves, wrote},
+};
+
+/// The plan as it is found, with its lock where that is asked for.
+fn finds(fake: &Fake, plan: &Plan, lock: Option<LockView>, lock_error: &'static str) {
+    let plan = plan.clone();
+    fake.on(move |request: GetPlanRequest| {
+        let plan = Some(plan.clone());
+        Ok(match request.with_lock {
+            true => GetPlanResponse { plan, lock: lock.clone(), lock_error: lock_error.to_owned() },
+            false => GetPlanResponse { plan, ..GetPlanResponse::default() },
+        })
+    });
+}
+
+fn held() -> LockView {
+    LockView {
+        owner_id: "owner-7".to_owned(),
+        fencing_token: 12,
+        expire_time: time(60),
+        ..LockView::default()
+    }
+}
+
+fn steps(state: PlanState, a: StepState, b: StepState) -> Plan {
+    executing(state, &[("fmt", a), ("build", b)])
+}
 
 #[tokio::test]
-async fn a_followed_status_is_drawn_over_in_place() {
-    let (fake, planctl) = service();
-    let steps = |state, a, b| executing(state, &[("fmt", a), ("build", b)]);
+async fn the_status_of_a_plan_that_runs_is_drawn_over_in_place() {
     let (running, waiting, complete) =
         (StepState::Running, StepState::Waiting, StepState::Complete);
+    for follow in ["", "--follow"] {
+        let (fake, planctl) = service();
+        let begun = steps(PlanState::Processing, running, waiting);
+        finds(&fake, &begun, Some(held()), "");
+        let watch = fake.on_watch();
+        watch.send(told(&begun)).unwrap();
+        let mut terminal =
+            planctl.on_terminal(&format!("$PLANCTL status {ID} {follow}; echo ended $?"));
+        terminal.shows("0 of 2 steps, 0 %").await;
+        terminal.shows("lock  held by owner-7, expires 2026-01-02T03:05:00Z").await;
+        watch.send(told(&steps(PlanState::Processing, complete, running))).unwrap();
+        terminal.shows("1 of 2 steps, 50 %").await;
+        let end = with_moves(steps(PlanState::Complete, complete, complete), &["apply"]);
+        watch.send(told(&end)).unwrap();
+        drop(watch);
+        terminal.shows("ended 0").await;
+        terminal.ends().await;
+        let screen = terminal.screen();
+        assert!(screen.contains("\u{1b}[6A\r\u{1b}[J\u{1b}[?7l"), "{screen:?}");
+        assert!(!screen.contains("not held"), "{screen:?}");
+        let (_, last) = screen.rsplit_once("\u{1b}[?7l").unwrap();
+        assert!(last.contains("2 of 2 steps, 100 %"), "{screen:?}");
+        assert!(last.contains("\u{1b}[?7h"), "{screen:?}");
+        assert!(last.contains(&format!("planctl apply {ID}")), "{screen:?}");
+        // The whole history and all tails are not read for the lock alone.
+        assert!(fake.asked::<GetDiagnosticsRequest>().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn the_live_view_says_of_the_lock_only_what_is_known() {
+    let (running, waiting) = (StepState::Running, StepState::Waiting);
     let begun = steps(PlanState::Processing, running, waiting);
+    for (error, words) in [
+        ("no answer within 3s\u{1b}[2J", "not known\u{1b}[0m: no answer within 3s\\u{1b}[2J"),
+        ("", "lock  not told"),
+    ] {
+        let (fake, planctl) = service();
+        finds(&fake, &begun, None, error);
+        let watch = fake.on_watch();
+        watch.send(told(&begun)).unwrap();
+        let mut terminal = planctl.on_terminal(&format!("$PLANCTL status {ID}; echo ended $?"));
+        terminal.shows(words).await;
+        watch.send(told(&steps(PlanState::Complete, running, waiting))).unwrap();
+        drop(watch);
+        terminal.ends().await;
+        let screen = terminal.screen();
+        assert!(!screen.contains("not held"), "{screen:?}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_said_of_the_lock_before_it_is_known() {
+    let (fake, planctl) = service();
+    let begun = steps(PlanState::Processing, StepState::Running, StepState::Waiting);
+    let (answer, asked) = mpsc::channel::<()>();
+    let asked = Mutex::new(asked);
     let found = begun.clone();
-    fake.on(move |_: GetPlanRequest| Ok(GetPlanResponse { plan: Some(found.clone()) }));
-    fake.on(|_: GetDiagnosticsRequest| {
-        let lock = LockView {
-            owner_id: "owner-7".to_owned(),
-            fencing_token: 12,
-            expire_time: time(60),
-            ..LockView::default()
-        };
-        let plan = PlanDiagnostics { lock: Some(lock), ..PlanDiagnostics::default() };
-        Ok(GetDiagnosticsResponse { plan: Some(plan), ..GetDiagnosticsResponse::default() })
+    fake.on(move |request: GetPlanRequest| {
+        if request.with_lock {
+            // Until the test lets it go.
+            let _ = asked.lock().unwrap().recv_timeout(DEADLINE);
+        }
+        Ok(GetPlanResponse { plan: Some(found.clone()), lock: Some(held()), ..Default::default() })
     });
     let watch = fake.on_watch();
     watch.send(told(&begun)).unwrap();
-    let mut terminal =
-        planctl.on_terminal(&format!("$PLANCTL status {ID} --follow; echo ended $?"));
+    let terminal = planctl.on_terminal(&format!("$PLANCTL status {ID}; echo ended $?"));
     terminal.shows("0 of 2 steps, 0 %").await;
-    terminal.shows("lock  held by owner-7, expires 2026-01-02T03:05:00Z").await;
-    watch.send(told(&steps(PlanState::Processing, complete, running))).unwrap();
-    terminal.shows("1 of 2 steps, 50 %").await;
-    let end = with_moves(steps(PlanState::Complete, complete, complete), &["apply"]);
-    watch.send(told(&end)).unwrap();
-    drop(watch);
+    assert!(!terminal.screen().contains("lock  "), "{:?}", terminal.screen());
+    drop(answer);
+    terminal.shows("lock  held by owner-7").await;
+}
+
+#[tokio::test]
+async fn a_card_is_had_where_nothing_is_to_be_followed() {
+    let (fake, planctl) = service();
+    let (running, waiting) = (StepState::Running, StepState::Waiting);
+    let begun = steps(PlanState::Processing, running, waiting);
+    finds(&fake, &begun, Some(held()), "");
+    for (script, words) in [
+        ("$PLANCTL status --once", "lock        held by owner-7"),
+        ("$PLANCTL status --output json", "\"lock_error\": null"),
+        ("TERM=dumb $PLANCTL status", "lock        held by owner-7"),
+        ("$PLANCTL status | cat", "state       PROCESSING"),
+    ] {
+        let script = script.replace("status", &format!("status {ID}"));
+        let mut terminal = planctl.on_terminal(&format!("{script}; echo ended $?"));
+        terminal.shows("ended 0").await;
+        terminal.ends().await;
+        assert!(terminal.screen().contains(words), "{script}: {:?}", terminal.screen());
+    }
+    // It rests: how it stands, and 0 whatever that is.
+    finds(&fake, &steps(PlanState::Errored, StepState::Failed, waiting), None, "");
+    let mut terminal = planctl.on_terminal(&format!("$PLANCTL status {ID}; echo ended $?"));
     terminal.shows("ended 0").await;
     terminal.ends().await;
-    let screen = terminal.screen();
-    assert!(screen.contains("\u{1b}[6A\r\u{1b}[J\u{1b}[?7l"), "{screen:?}");
-    let (_, last) = screen.rsplit_once("\u{1b}[?7l").unwrap();
-    assert!(last.contains("2 of 2 steps, 100 %"), "{screen:?}");
-    assert!(last.contains("\u{1b}[?7h"), "{screen:?}");
-    assert!(last.contains(&format!("planctl apply {ID}")), "{screen:?}");
+    assert!(terminal.screen().contains("lock        not held"), "{:?}", terminal.screen());
+    assert!(fake.asked::<WatchPlanRequest>().is_empty());
 }
 
 #[tokio::test]
 async fn ctrl_c_leaves_the_view_as_it_is() {
     let (fake, planctl) = service();
     let begun = executing(PlanState::Processing, &[("fmt", StepState::Running)]);
-    let found = begun.clone();
-    fake.on(move |_: GetPlanRequest| Ok(GetPlanResponse { plan: Some(found.clone()) }));
+    finds(&fake, &begun, None, "");
     let watch = fake.on_watch();
     watch.send(told(&begun)).unwrap();
     let script = format!("trap : INT; $PLANCTL status {ID} -w; echo ended $?");
@@ -62,6 +156,27 @@ async fn ctrl_c_leaves_the_view_as_it_is() {
     terminal.types("\u{3}");
     terminal.shows("the plan goes on").await;
     terminal.shows("ended 130").await;
+}
+
+#[tokio::test]
+async fn ctrl_c_does_not_wait_for_a_service_that_is_silent() {
+    for command in ["status", "watch"] {
+        let (fake, planctl) = service();
+        let (asked, is_asked) = mpsc::channel();
+        let (_end, ended) = mpsc::channel::<()>();
+        let ended = Mutex::new(ended);
+        fake.on(move |_: GetPlanRequest| {
+            asked.send(()).unwrap();
+            // Until the test is over.
+            let _ = ended.lock().unwrap().recv();
+            Ok(GetPlanResponse::default())
+        });
+        let script = format!("trap : INT; $PLANCTL {command} {ID}; echo ended $?");
+        let mut terminal = planctl.on_terminal(&script);
+        is_asked.recv_timeout(DEADLINE).expect("it asks");
+        terminal.types("\u{3}");
+        terminal.shows("ended 130").await;
+    }
 }
 
 #[tokio::test]
@@ -89,7 +204,9 @@ async fn a_diff_is_coloured_unless_that_is_not_wanted() {
     let (fake, planctl) = service();
     fake.on(|_: GetDiffRequest| {
         let patch = "diff --git a/a b/a\n@@ -1 +1 @@\n-x\n+y\u{1b}[2J\n".to_owned();
-        Ok(GetDiffResponse { patch, ..GetDiffResponse::default() })
+        // Never what somebody sees.
+        let raw_patch = b"\x1b[2J\xff".to_vec();
+        Ok(GetDiffResponse { patch, raw_patch, ..GetDiffResponse::default() })
     });
     for (script, expected) in [
         ("$PLANCTL diff", "\u{1b}[32m+y\\u{1b}[2J\u{1b}[0m"),

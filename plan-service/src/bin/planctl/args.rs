@@ -48,7 +48,7 @@ pub(crate) struct Global {
 
     /// For how long to wait for the answer to each call; and, of what is
     /// watched, for a service that went away.
-    #[arg(long, value_name = "SPAN", default_value = "10s", value_parser = value::span, global = true)]
+    #[arg(long, value_name = "SPAN", default_value = "30s", value_parser = value::span, global = true)]
     pub(crate) timeout: Duration,
 }
 
@@ -65,12 +65,19 @@ pub(crate) enum Command {
     ///
     /// Checks the arguments and the project, pins the commit to start from and
     /// says what is going to be run. Changes nothing in the project. Prints the
-    /// plan, its id first.
+    /// plan, its id first. A strategy that takes long is still being made then
+    /// (the plan is PROCESSING): `planctl status PLAN --follow` shows when it is
+    /// there, and --wait waits for it.
     Use(UseArgs),
     /// Show how a plan stands, its steps, its lock, and what one can do next.
     ///
-    /// With --follow, shows it as it goes on, until it rests; then ends with 0
-    /// if the phase is COMPLETE or the plan APPLIED, and with 1 or 76 otherwise.
+    /// On a terminal, a plan that is PROCESSING is followed until it rests, in a
+    /// live view: a progress bar over the steps of its phase, the steps, and who
+    /// holds its lock. With --once, with --output json and where standard output
+    /// is no terminal, it is shown once, as it stands now, and the exit code is 0.
+    ///
+    /// What is followed, there or with --follow, ends with 0 if the phase is
+    /// COMPLETE or the plan APPLIED, and with 1 or 76 otherwise.
     Status(StatusArgs),
     /// Run a plan's steps in a worktree of their own, and commit on the plan's
     /// branch what each has changed.
@@ -97,9 +104,10 @@ pub(crate) enum Command {
     /// Print what a plan changes, as a patch.
     ///
     /// Colours as git has them, on a terminal; elsewhere the plain bytes, so
-    /// that `planctl diff PLAN | git apply` works. Bytes of the files that are
-    /// not UTF-8 are replaced by the service. Ends with 1 if the patch is longer
-    /// than the service sends (3 MiB), and says so.
+    /// that `planctl diff PLAN | git apply` works, for binary files and whatever
+    /// their encoding, too. Ends with 1 if the patch is longer than the service
+    /// sends (3 MiB at most), or, with --stat, if there are more files than it
+    /// tells (10,000 at most), and says so.
     Diff(DiffArgs),
     /// List the files that each step of a plan has changed: A added, M modified,
     /// D deleted, R renamed, T of another type.
@@ -236,6 +244,9 @@ pub(crate) struct StatusArgs {
     /// elsewhere a line for each change.
     #[arg(short = 'w', long)]
     pub(crate) follow: bool,
+    /// Show it as it stands now, also on a terminal while it is PROCESSING.
+    #[arg(long, conflicts_with = "follow")]
+    pub(crate) once: bool,
 }
 
 /// Whether to look on.
@@ -295,7 +306,8 @@ pub(crate) struct CancelArgs {
 pub(crate) struct DiffArgs {
     #[command(flatten)]
     pub(crate) plan: PlanArgs,
-    /// How much each file changes, and no patch.
+    /// How much each file changes, and no patch. In JSON, `truncated` says then
+    /// whether files are missing in `files`; `file_count` counts all.
     #[arg(long)]
     pub(crate) stat: bool,
     /// When to colour.
@@ -409,6 +421,28 @@ mod tests {
     #[test]
     fn the_definition_holds_together() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_longest_answers_of_a_service_come_in_time() {
+        let service = plan_service::Config::try_parse_from(["plan-service"]).unwrap();
+        let limit = parse("list").unwrap().global.timeout;
+        // A move may ask for two locks, and again for one that is given back.
+        let longest = service.work.lock_timeout * 4;
+        assert!(longest < limit, "{longest:?} are not within {limit:?}");
+    }
+
+    #[test]
+    fn a_status_is_shown_once_or_followed() {
+        for (line, expected) in [
+            ("status p", (false, false)),
+            ("status p --once", (false, true)),
+            ("status p -w", (true, false)),
+        ] {
+            let Command::Status(args) = parse(line).unwrap().command else { panic!("not status") };
+            assert_eq!((args.follow, args.once), expected, "{line}");
+        }
+        assert!(parse("status p --once -w").is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::{future::Future, time::Duration};
 
 use proto::plan::v1::plan_service_client::PlanServiceClient;
-use service_kit::cli::{Away, Failure};
+use service_kit::cli::{Away, Failure, span};
 use tokio::time::timeout;
 use tonic::{
     Response, Status,
@@ -56,7 +56,18 @@ impl Client {
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
-        self.call_within(self.limit, call).await
+        self.call_within(self.limit, call, failure::from_status).await
+    }
+
+    /// Makes the call that ends a plan.
+    pub(crate) async fn call_to_cancel<T, F>(
+        &self,
+        call: impl FnOnce(Stub) -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        self.call_within(self.limit, call, failure::of_cancel).await
     }
 
     /// Makes a call that may take so much longer than others.
@@ -68,27 +79,30 @@ impl Client {
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
-        self.call_within(self.limit.saturating_add(wait), call).await
+        self.call_within(self.limit.saturating_add(wait), call, failure::from_status).await
     }
 
     async fn call_within<T, F>(
         &self,
         limit: Duration,
         call: impl FnOnce(Stub) -> F,
+        refused: fn(&Status) -> Failure,
     ) -> Result<T, Failure>
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
         match timeout(limit, call(self.stub.clone())).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
-            Ok(Err(status)) => Err(failure::from_status(&status)),
+            Ok(Err(status)) => Err(refused(&status)),
             Err(_) => Err(timed_out(limit, true)),
         }
     }
 }
 
 fn timed_out(limit: Duration, sent: bool) -> Failure {
-    let message = format!("no answer from plan-service within {} ms", limit.as_millis());
+    // Timers count milliseconds.
+    let within = span::human(limit.max(Duration::from_millis(1)));
+    let message = format!("no answer from plan-service within {within}");
     Failure::unavailable("UNAVAILABLE", message, Away { timed_out: true, sent })
 }
 
@@ -119,6 +133,18 @@ fn endpoint(url: &str) -> Result<Endpoint, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn how_long_it_waited_is_told_as_people_read_it() {
+        for (limit, words) in [
+            (Duration::from_secs(30), "within 30s"),
+            (Duration::from_millis(200), "within 200ms"),
+            (Duration::from_nanos(1), "within 1ms"),
+        ] {
+            let failure = timed_out(limit, true);
+            assert!(failure.to_text().0.ends_with(words), "{failure:?}");
+        }
+    }
 
     #[test]
     fn an_address_that_is_none_is_named_with_what_would_be_right() {

@@ -107,7 +107,7 @@ fn present(plan: Option<Plan>) -> Result<Plan, Failure> {
 
 /// A plan as it is now.
 async fn find(client: &Client, plan_id: &str) -> Result<Plan, Failure> {
-    let request = GetPlanRequest { plan_id: plan_id.to_owned() };
+    let request = GetPlanRequest { plan_id: plan_id.to_owned(), ..Default::default() };
     present(client.call(|mut stub| async move { stub.get_plan(request).await }).await?.plan)
 }
 

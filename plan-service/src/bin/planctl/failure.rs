@@ -7,9 +7,10 @@ use std::{
 };
 
 use proto::{
-    plan::v1::{Plan, PlanState},
+    plan::v1::{Plan, PlanPhase, PlanState},
     plan_reason as reason,
 };
+use serde_json::{Map, Value};
 use service_kit::cli::{Away, Failure, Server, escape, escape::escaped, hold::Hold};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -31,12 +32,21 @@ pub(crate) fn not_connected(why: &str) -> Failure {
 
 /// The service's answer, or what became of the call on its way.
 pub(crate) fn from_status(status: &Status) -> Failure {
+    refused(status, true)
+}
+
+/// The same of `cancel`: who cannot cancel is not told to cancel.
+pub(crate) fn of_cancel(status: &Status) -> Failure {
+    refused(status, false)
+}
+
+fn refused(status: &Status, may_cancel: bool) -> Failure {
     let details = status.get_error_details();
     let Some(info) = details.error_info() else { return without_reason(status) };
     let metadata = &info.metadata;
     let message = status.message();
     let failure = match info.reason.as_str() {
-        proto::reason::LOCK_CONFLICT => conflict(metadata),
+        proto::reason::LOCK_CONFLICT => conflict(metadata, may_cancel),
         reason::INVALID_TRANSITION => with_possible(plain(&info.reason, message), metadata),
         reason::UNCOMMITTED_CHANGES => with_files(plain(&info.reason, message), &details),
         reason::INVALID_REQUEST => invalid(message, &details),
@@ -56,7 +66,20 @@ pub(crate) fn from_status(status: &Status) -> Failure {
         Some(advice) => failure.with_advice(advice),
         None => failure,
     };
-    failure.with_all(metadata.iter().map(|(key, value)| (key.clone(), value.clone())))
+    failure.with_all(metadata.iter().map(|(key, value)| (key.clone(), as_in_plans(key, value))))
+}
+
+/// A phase and a state as they stand in the JSON of a plan: the service's
+/// metadata has them without the contract's prefix.
+fn as_in_plans(key: &str, value: &str) -> String {
+    let name = match key {
+        reason::metadata::PHASE => PlanPhase::from_str_name(&format!("PLAN_PHASE_{value}"))
+            .map(|phase| phase.as_str_name()),
+        reason::metadata::STATE => PlanState::from_str_name(&format!("PLAN_STATE_{value}"))
+            .map(|state| state.as_str_name()),
+        _ => None,
+    };
+    name.unwrap_or(value).to_owned()
 }
 
 /// The service's words with the exit code of its reason.
@@ -104,16 +127,25 @@ fn without_reason(status: &Status) -> Failure {
     };
     let broken = std::error::Error::source(status).is_some();
     match status.code() {
-        Code::Unimplemented => {
-            Failure::new("UNIMPLEMENTED", format!("not a plan-service: {message}"))
-                .with_advice("Name the address of a plan-service with --addr or PLANCTL_ADDR.")
-        }
+        Code::Unimplemented => another(&message),
         Code::Unavailable | Code::Cancelled | Code::Unknown | Code::DeadlineExceeded => {
             unanswered(&message)
         }
         _ if broken => unanswered(&message),
         code => Failure::new("FAILED", format!("plan-service answered {code:?}: {message}")),
     }
+}
+
+/// Somebody is there who does not know the call.
+fn another(message: &str) -> Failure {
+    let mut text =
+        "what answers there does not know the calls of plan-service: it may be lock-server \
+                    (lock-server's port is 50051, plan-service's is 50052), or another version"
+            .to_owned();
+    if !message.is_empty() {
+        text.push_str(&format!(" (it says: {message})"));
+    }
+    Failure::unavailable("UNIMPLEMENTED", text, Away::default())
 }
 
 fn unanswered(message: &str) -> Failure {
@@ -129,7 +161,7 @@ pub(crate) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 /// Who is in the way, as `lockctl` tells it.
-fn conflict(metadata: &HashMap<String, String>) -> Failure {
+fn conflict(metadata: &HashMap<String, String>, may_cancel: bool) -> Failure {
     use proto::reason::metadata as key;
     let text = |key: &str| metadata.get(key).filter(|text| !text.is_empty()).cloned();
     let number = |key: &str| text(key).and_then(|text| text.parse::<u64>().ok());
@@ -146,22 +178,40 @@ fn conflict(metadata: &HashMap<String, String>) -> Failure {
         metadata: of_holder.collect::<BTreeMap<_, _>>(),
     };
     let message = format!("{} is held by {}", escaped(&resource), escaped(&holder));
-    let advice = match resource.split_once('/') {
-        Some(("plan", plan)) => {
-            let plan = escape::shell_word(plan);
-            format!(
-                "A run works on that plan, here or at another instance: `planctl status {plan} \
-                 --follow` shows it, `planctl cancel {plan}` ends it."
-            )
-        }
-        _ => "Another plan is being applied to that project: try again later, or wait in line \
-              with --wait, such as --wait 5m."
-            .to_owned(),
-    };
+    let advice = in_the_way(&resource, is_of_a_run(&hold), may_cancel);
     Failure::new(proto::reason::LOCK_CONFLICT, message)
         .with_code(exit::CONFLICT)
         .with_advice(hold.lines())
         .with_advice(advice)
+}
+
+/// Whether a run of plan-service holds it: these say so in their lock.
+fn is_of_a_run(hold: &Hold) -> bool {
+    ["instance", "move"].iter().any(|&key| hold.metadata.contains_key(key))
+}
+
+/// What to do about who is in the way.
+fn in_the_way(resource: &str, of_a_run: bool, may_cancel: bool) -> String {
+    let look = format!("`lockctl get {}` shows it", escape::shell_word(resource));
+    let wait = "try again later, or wait in line with --wait, such as --wait 5m.";
+    match resource.split_once('/') {
+        Some(("plan", plan)) if of_a_run => {
+            let plan = escape::shell_word(plan);
+            let cancel = match may_cancel {
+                true => format!(", `planctl cancel {plan}` ends it"),
+                false => String::new(),
+            };
+            format!(
+                "A run works on that plan, here or at another instance: `planctl status {plan} \
+                 --follow` shows it{cancel}."
+            )
+        }
+        Some(("plan", _)) => format!("Somebody holds it by hand, and no run: {look}."),
+        _ if of_a_run => format!("Another plan is being applied to that project: {wait}"),
+        _ => {
+            format!("Somebody holds it by hand, and no plan that is being applied: {look}; {wait}")
+        }
+    }
 }
 
 /// What is possible instead, as one would type it.
@@ -178,8 +228,9 @@ fn with_possible(failure: Failure, metadata: &HashMap<String, String>) -> Failur
 /// The files that are in the way, where the message has no room for all.
 fn with_files(failure: Failure, details: &ErrorDetails) -> Failure {
     let violations = details.precondition_failure().map(|it| it.violations.as_slice());
-    let files: Vec<_> =
-        violations.unwrap_or_default().iter().map(|one| escape::line(&one.subject)).collect();
+    let files: Vec<_> = violations.unwrap_or_default().iter().map(|one| &one.subject).collect();
+    let failure = failure.with_value("files", files.iter().copied().cloned().collect());
+    let files: Vec<_> = files.into_iter().map(|file| escape::line(file)).collect();
     match files.iter().all(|file| failure.to_text().0.contains(file)) {
         true => failure,
         false => failure.with_advice(words::at_most(&files, MOST_LINES)),
@@ -205,8 +256,14 @@ fn invalid(message: &str, details: &ErrorDetails) -> Failure {
                 .with_advice(words::at_most(&lines, MOST_LINES))
         }
     };
-    let fields = fields.iter().map(|one| (one.field.clone(), one.description.clone()));
-    failure.with_code(exit::USAGE).with_all(fields)
+    let mut by_name = Map::new();
+    for one in fields {
+        match by_name.get_mut(&one.field) {
+            Some(Value::String(known)) => known.push_str(&format!("; {}", one.description)),
+            _ => drop(by_name.insert(one.field.clone(), one.description.clone().into())),
+        }
+    }
+    failure.with_code(exit::USAGE).with_value("fields", by_name.into())
 }
 
 /// How a plan came to rest: the exit code, or what went wrong with it.
@@ -234,7 +291,9 @@ pub(crate) fn verdict(plan: &Plan) -> Result<u8, Failure> {
         }
         if !problem.files.is_empty() {
             let files: Vec<_> = problem.files.iter().map(|file| escape::line(file)).collect();
-            failure = failure.with_advice(words::at_most(&files, MOST_LINES));
+            failure = failure
+                .with_value("files", problem.files.clone().into())
+                .with_advice(words::at_most(&files, MOST_LINES));
         }
     }
     let moves = plan.possible_moves.iter().map(String::as_str);

@@ -96,6 +96,24 @@ fn a_plan_says_what_it_can_do_and_only_what_is_so() {
 }
 
 #[test]
+fn what_nobody_can_ask_for_is_not_possible() {
+    let made = plan(a_plan(Phase::Action, State::Queued));
+    assert_eq!(made.possible_moves, ["retry", "cancel"]);
+}
+
+#[test]
+fn a_wish_to_cancel_is_told_while_a_run_is_there_to_hear_it() {
+    let asked = |state| Plan {
+        cancel_requested: Some("enough".to_owned()),
+        ..a_plan(Phase::Execute, state)
+    };
+    assert!(plan(asked(State::Processing)).cancel_requested);
+    for state in [State::Cancelled, State::Complete, State::Errored] {
+        assert!(!plan(asked(state)).cancel_requested, "{state}");
+    }
+}
+
+#[test]
 fn an_action_is_read_as_it_was_written() {
     let stored = StoredAction { template: template(), created_at: Moment::from_micros(0) };
     let message = action(stored.clone());
@@ -112,10 +130,26 @@ fn paths_that_are_not_utf8_are_shown_and_told_in_bytes() {
         (odd.path.as_str(), odd.raw_path.as_slice()),
         ("dir/\\377.bin", &b"dir/\xff.bin"[..])
     );
-    assert_eq!(odd.old_path, "before\\377");
+    assert_eq!(
+        (odd.old_path.as_str(), odd.raw_old_path.as_slice()),
+        ("before\\377", &b"before\xff"[..])
+    );
     assert_eq!(odd.kind(), wire::ChangeKind::Renamed);
-    let plain = change(a_change("src/ä.rs".as_bytes()));
+    let plain = change(Change {
+        old_path: Some(RepoPath("alt/ä.rs".as_bytes().to_vec())),
+        ..a_change("src/ä.rs".as_bytes())
+    });
     assert_eq!((plain.path.as_str(), plain.raw_path.len()), ("src/ä.rs", 0));
+    assert_eq!((plain.old_path.as_str(), plain.raw_old_path.len()), ("alt/ä.rs", 0));
+}
+
+#[test]
+fn a_path_that_is_not_shown_as_it_is_comes_in_bytes_too() {
+    for (path, shown) in [(&b"a\\b"[..], "a\\\\b"), (b"c\td", "c\\011d"), (b"e\nf", "e\\012f")] {
+        let message = change(Change { old_path: Some(RepoPath(path.to_vec())), ..a_change(path) });
+        assert_eq!((message.path.as_str(), message.raw_path.as_slice()), (shown, path));
+        assert_eq!((message.old_path.as_str(), message.raw_old_path.as_slice()), (shown, path));
+    }
 }
 
 #[test]
@@ -136,13 +170,24 @@ fn long_lists_are_cut_to_what_fits() {
     assert_eq!(message.change_count, 5_000);
 
     let most = 3 * KIB * KIB;
-    let patch = "\u{fffd}".repeat(most);
-    let of =
-        Diff { patch, truncated: false, base: oid('1'), head: oid('2'), files: vec![long; 10_000] };
-    let message = diff(of, most);
-    assert!(message.truncated && message.patch.len() <= most);
-    assert!(message.encoded_len() < 4 * KIB * KIB);
-    assert!(!message.files.is_empty());
+    for patch in [vec![b'x'; most + 1], b"caf\xe9\n".repeat(most)] {
+        let is_text = str::from_utf8(&patch).is_ok();
+        let of = Diff {
+            patch: patch.clone(),
+            truncated: false,
+            base: oid('1'),
+            head: oid('2'),
+            files: vec![long.clone(); 10_000],
+            file_count: 30_000,
+        };
+        let message = diff(of, most);
+        assert!(message.truncated && message.patch.len() <= most);
+        assert!(message.encoded_len() < 4 * KIB * KIB);
+        assert!(!message.files.is_empty());
+        assert_eq!(message.file_count, 30_000);
+        assert_eq!(message.raw_patch.is_empty(), is_text);
+        assert!(patch.starts_with(&message.raw_patch));
+    }
 }
 
 #[test]
@@ -184,6 +229,50 @@ fn diagnostics_fit_and_keep_what_is_newest() {
     let tail = about.tails.iter().find(|tail| tail.check).unwrap();
     assert!(tail.step == "step0" && tail.data.ends_with(b"789"));
     assert_eq!(tail.skipped_bytes + tail.data.len() as u64, 1 << 20);
+}
+
+#[test]
+fn what_is_long_about_a_problem_hides_nothing_else() {
+    let mut files = vec!["é".repeat(100_000), "b".to_owned()];
+    let message = "é".repeat(3 * KIB * KIB);
+    let mut one = a_plan(Phase::Apply, State::Constrained);
+    let found =
+        Problem { reason: ProblemReason::MergeConflict, message, files: files.clone(), step: None };
+    one.problem = Some(found.clone());
+    let told = plan(one.clone()).problem.unwrap();
+    assert!(told.message.len() <= 4 * KIB && told.message.ends_with('…'));
+    assert_eq!(told.files, files);
+
+    let event = Event {
+        at: Moment::from_micros(0),
+        phase: Phase::Apply,
+        state: State::Constrained,
+        problem: Some(found),
+        fencing_token: 1,
+        instance: "a:1".to_owned(),
+    };
+    let later = Event { problem: None, fencing_token: 2, ..event.clone() };
+    let about = PlanDiagnostics {
+        plan: one,
+        events: vec![event, later],
+        outputs: BTreeMap::new(),
+        lock: None,
+    };
+    let events = plan_diagnostics(about).events;
+    let tokens: Vec<_> = events.iter().map(|event| event.fencing_token).collect();
+    assert_eq!(tokens, [1, 2]);
+    let told = events[0].problem.clone().unwrap();
+    assert!(told.message.len() <= 4 * KIB);
+    assert_eq!(told.files, [files.remove(1)], "the one that fits");
+}
+
+#[test]
+fn what_is_longer_than_all_may_be_is_left_out_alone() {
+    let texts = |sizes: &[usize]| sizes.iter().map(|size| "x".repeat(*size)).collect::<Vec<_>>();
+    let left =
+        |sizes: &[usize]| fitting(texts(sizes), 100).iter().map(String::len).collect::<Vec<_>>();
+    assert_eq!(left(&[200, 10, 20]), [10, 20]);
+    assert_eq!(left(&[40, 40, 40, 1]), [40, 40], "no holes among those that would fit alone");
 }
 
 #[test]

@@ -133,6 +133,32 @@ fn a_refused_move_names_what_is_possible() {
 }
 
 #[test]
+fn nobody_is_told_of_what_cannot_be_asked_for() {
+    let error = start(Move::Execute, Phase::Action, State::Queued).unwrap_err();
+    let status = status(&PlanError::Transition { plan: plan(), error });
+    let metadata = status.get_error_details().error_info().unwrap().metadata.clone();
+    assert_eq!(metadata[key::POSSIBLE], "retry,cancel");
+    assert!(!status.message().contains("strategize"), "{}", status.message());
+}
+
+/// People have `planctl`, and other programs have the contract.
+#[test]
+fn no_message_names_a_call() {
+    use prost::Message as _;
+
+    let files = prost_types::FileDescriptorSet::decode(proto::FILE_DESCRIPTOR_SET).unwrap();
+    let services = files.file.iter().flat_map(|file| &file.service);
+    let calls: Vec<_> =
+        services.flat_map(|service| &service.method).filter_map(|call| call.name.clone()).collect();
+    assert!(calls.iter().any(|call| call == "ListActions"), "{calls:?}");
+    for (error, ..) in each("x") {
+        let words = error.to_string();
+        let named = calls.iter().find(|call| words.contains(call.as_str()));
+        assert_eq!(named, None, "{words}");
+    }
+}
+
+#[test]
 fn files_are_listed_whole_where_they_fit() {
     let files = vec!["src/main.rs".to_owned(), "x".repeat(300)];
     let error = PlanError::UncommittedChanges { project: Name::parse("p").unwrap(), files };

@@ -1,13 +1,11 @@
 //! Actions.
 
-use std::collections::BTreeMap;
-
 use crate::{
     domain::{ActionName, ActionTemplate, Moment, Name},
     store::{
         StoreError, StoredAction,
         connection::{Row, sql},
-        database::{Database, Engine},
+        database::Database,
     },
 };
 
@@ -29,44 +27,6 @@ pub(super) async fn add(
     let is_new = transaction.execute(add).await? == 1;
     transaction.commit().await?;
     Ok(is_new)
-}
-
-/// An action that stays as it was keeps its age.
-pub(super) async fn set(
-    db: &Database,
-    templates: &[ActionTemplate],
-    created_at: Moment,
-) -> Result<(), StoreError> {
-    let wanted: BTreeMap<_, _> =
-        templates.iter().map(|template| (template.name.as_str(), template)).collect();
-    let mut transaction = db.write().await?;
-    if db.engine() == Engine::Postgres {
-        // Two lists that have nothing in common would not wait for each other. In
-        // SQLite there is one writer anyway.
-        transaction.execute(sql("LOCK TABLE actions IN SHARE ROW EXCLUSIVE MODE")).await?;
-    }
-    for (name, template) in &wanted {
-        let set = sql(
-            "INSERT INTO actions (name, namespace, template, created_at) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (name) DO UPDATE SET
-                 template = excluded.template,
-                 created_at = CASE WHEN actions.template = excluded.template
-                              THEN actions.created_at ELSE excluded.created_at END",
-        );
-        let set = set
-            .bind(*name)
-            .bind(template.name.namespace())
-            .bind(document(template)?)
-            .bind(created_at.micros());
-        transaction.execute(set).await?;
-    }
-    for row in transaction.rows(sql("SELECT name FROM actions ORDER BY name")).await? {
-        let name: String = row.get("name")?;
-        if !wanted.contains_key(name.as_str()) {
-            transaction.execute(sql("DELETE FROM actions WHERE name = $1").bind(name)).await?;
-        }
-    }
-    transaction.commit().await
 }
 
 pub(super) async fn get(

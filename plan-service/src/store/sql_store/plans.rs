@@ -1,10 +1,10 @@
 //! What changes plans.
 
-use super::fence;
+use super::{fence, read};
 use crate::{
     domain::{Event, Fence, Plan, PlanId},
     store::{
-        Fenced, PlanWrite, StoreError,
+        Ending, Fenced, PlanWrite, StoreError,
         connection::sql,
         database::{Database, Transaction},
     },
@@ -44,23 +44,68 @@ pub(super) async fn add(
     Ok(true)
 }
 
-/// The plan's row comes first: what else there is to write is written under its
-/// lock, and not at all where the fence refuses.
 pub(super) async fn write(
     db: &Database,
     fence: Fence,
     write: &PlanWrite<'_>,
 ) -> Result<Fenced, StoreError> {
+    let mut transaction = db.write().await?;
+    let written = write_in(&mut transaction, fence, write, false).await?;
+    settle(transaction, written).await
+}
+
+pub(super) async fn end(
+    db: &Database,
+    fence: Fence,
+    write: &PlanWrite<'_>,
+) -> Result<Ending, StoreError> {
+    let mut transaction = db.write().await?;
+    let written = write_in(&mut transaction, fence, write, true).await?;
+    if written == Fenced::Refused {
+        // Under the row's lock if it is the wish that refused it, and not the fence.
+        let wish = sql("SELECT plan_id, cancel_requested FROM plans
+             WHERE plan_id = $1 AND fencing_token <= $2 AND cancel_requested IS NOT NULL");
+        let wish = wish.bind(fence.plan.to_string()).bind(fence::token(fence)?);
+        if let Some(row) = transaction.row(wish).await?
+            && let Some(reason) = read::optional(&row, "cancel_requested")?
+        {
+            transaction.rollback().await?;
+            return Ok(Ending::CancelRequested(reason));
+        }
+    }
+    Ok(settle(transaction, written).await?.into())
+}
+
+async fn settle(transaction: Transaction<'_>, written: Fenced) -> Result<Fenced, StoreError> {
+    match written {
+        Fenced::Written(_) => transaction.commit().await?,
+        Fenced::Refused => transaction.rollback().await?,
+    }
+    Ok(written)
+}
+
+/// The plan's row comes first: what else there is to write is written under its
+/// lock, and not at all where the fence refuses, or the wish that the plan be
+/// cancelled does.
+async fn write_in(
+    transaction: &mut Transaction<'_>,
+    fence: Fence,
+    write: &PlanWrite<'_>,
+    unless_cancelled: bool,
+) -> Result<Fenced, StoreError> {
     let plan = write.plan;
     let document = document(plan, fence)?;
-    let mut transaction = db.write().await?;
     let mut update =
         sql("UPDATE plans SET fencing_token = $2, version = version + 1, phase = $3, state = $4,
                           document = $5, updated_at = $6");
     if write.forget_cancel {
         update.push(", cancel_requested = NULL");
     }
-    update.push(" WHERE plan_id = $1 AND fencing_token <= $2 RETURNING version");
+    update.push(" WHERE plan_id = $1 AND fencing_token <= $2");
+    if unless_cancelled {
+        update.push(" AND cancel_requested IS NULL");
+    }
+    update.push(" RETURNING version");
     let update = update
         .bind(plan.id.to_string())
         .bind(fence::token(fence)?)
@@ -68,19 +113,14 @@ pub(super) async fn write(
         .bind(plan.state.as_str())
         .bind(document)
         .bind(plan.updated_at.micros());
-    let Some(row) = transaction.row(update).await? else {
-        transaction.rollback().await?;
-        return Ok(Fenced::Refused);
-    };
+    let Some(row) = transaction.row(update).await? else { return Ok(Fenced::Refused) };
     let version = row.count("version")?;
-    if !with_plan(&mut transaction, plan.id, write).await? {
-        transaction.rollback().await?;
+    if !with_plan(transaction, plan.id, write).await? {
         return Ok(Fenced::Refused);
     }
     if let Some(event) = &write.event {
-        note(&mut transaction, plan.id, version, event).await?;
+        note(transaction, plan.id, version, event).await?;
     }
-    transaction.commit().await?;
     Ok(Fenced::Written(version))
 }
 
@@ -109,6 +149,12 @@ async fn with_plan(
     } else if write.drop_unfinished {
         let drop = sql("DELETE FROM changesets WHERE plan_id = $1 AND commit_id IS NULL");
         transaction.execute(drop.bind(id.to_string())).await?;
+    }
+    for key in &write.drop_outputs {
+        let drop =
+            sql("DELETE FROM step_outputs WHERE plan_id = $1 AND is_check = $2 AND name = $3");
+        let drop = drop.bind(id.to_string()).bind(key.check).bind(key.name.as_str());
+        transaction.execute(drop).await?;
     }
     Ok(true)
 }

@@ -193,7 +193,10 @@ fn of(row: &Row, id: &str, written: &Written) -> Result<Plan, StoreError> {
 }
 
 /// A JSON document that may not be there.
-fn optional<T: DeserializeOwned>(row: &Row, column: &str) -> Result<Option<T>, StoreError> {
+pub(super) fn optional<T: DeserializeOwned>(
+    row: &Row,
+    column: &str,
+) -> Result<Option<T>, StoreError> {
     let Some(document) = row.get::<Option<String>>(column)? else { return Ok(None) };
     match serde_json::from_str(&document) {
         Ok(value) => Ok(Some(value)),

@@ -65,7 +65,7 @@ impl Plans {
     }
 
     pub(crate) async fn get(&self, id: &str) -> Result<wire::Plan, Status> {
-        let request = wire::GetPlanRequest { plan_id: id.to_owned() };
+        let request = wire::GetPlanRequest { plan_id: id.to_owned(), ..Default::default() };
         Ok(self.raw().get_plan(request).await?.into_inner().plan.unwrap())
     }
 

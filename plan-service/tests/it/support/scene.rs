@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use service_kit::testing::postgres;
+use service_kit::testing::{TcpProxy, postgres};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use tempfile::TempDir;
 
@@ -76,6 +76,15 @@ impl Scene {
         }
         all.extend(flags);
         Instance::start(&self.path(name), &all).await
+    }
+
+    /// A proxy before the plans' Postgres, and their database's URL by it.
+    pub(crate) async fn by_proxy(&self) -> (TcpProxy, String) {
+        let (start, rest) = self.database.split_once('@').unwrap();
+        let (server, name) = rest.split_once('/').unwrap();
+        let proxy = TcpProxy::start(server.parse().unwrap()).await;
+        let url = format!("{start}@{}/{name}", proxy.address());
+        (proxy, url)
     }
 
     pub(crate) fn database(&self) -> &str {

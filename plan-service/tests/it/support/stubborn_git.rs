@@ -3,7 +3,12 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
-use super::{Gate, Repo};
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
+
+use super::{DEADLINE, Gate, Program, Repo};
 
 /// When a move of refs is held up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +21,8 @@ pub(crate) enum Hold {
 
 /// Writes a program that is git, except that, once the gate is armed by [`arm`],
 /// the first of its ref transactions that names this ref stops at the gate `move`.
-/// It says `moved` at the end.
+/// It says `moved` at the end. Once `full` is armed, the others that name this ref
+/// fail as on a full disk.
 pub(crate) fn held_at(gate: &Gate, program: &Path, name: &str, hold: Hold) {
     let words = gate.path("words.sh");
     let folder = gate.path("");
@@ -32,6 +38,7 @@ GATE='{folder}'
 input="$GATE/input.$$"
 cat > "$input"
 if [ -e "$GATE/armed.move" ] && grep -qaF -- '{name}' "$input" && mkdir "$GATE/held.move" 2> /dev/null; then
+    echo "$$" > "$GATE/id.move"
     {before}
     git "$@" < "$input"
     code=$?
@@ -39,6 +46,10 @@ if [ -e "$GATE/armed.move" ] && grep -qaF -- '{name}' "$input" && mkdir "$GATE/h
     echo "$code" > "$GATE/code"
     at moved
     exit "$code"
+fi
+if [ -e "$GATE/armed.full" ] && grep -qaF -- '{name}' "$input"; then
+    echo 'fatal: no space left on device' >&2
+    exit 128
 fi
 exec git "$@" < "$input"
 "#,
@@ -62,6 +73,41 @@ pub(crate) fn slow_file(gate: &Gate, repo: &Repo) {
     fs::write(&script, text).unwrap();
     repo.git(&["config", "filter.slow.smudge", &format!("sh '{}'", script.display())]);
     repo.commit(".gitattributes", "slow.txt filter=slow\n");
+}
+
+/// Kills the git that stops at the gate `move`, with all that it has started.
+pub(crate) async fn kill_held(gate: &Gate) {
+    let id = gate.lines("id.move").remove(0);
+    let program = Program::of(&id);
+    // The service starts each git in a process group of its own.
+    killpg(Pid::from_raw(id.parse().unwrap()), Signal::SIGKILL).unwrap();
+    program.ends(DEADLINE).await;
+}
+
+/// Writes a program that is git, except that the next of its commands with these
+/// words (`worktree remove`) stops once a gate is armed by [`arm`], at that gate.
+/// It says `GATE.ended` at the end.
+pub(crate) fn held_when(gate: &Gate, program: &Path, words: &str) {
+    let text = format!(
+        r#"#!/bin/sh
+case " $* " in *" {words} "*) ;; *) exec git "$@" ;; esac
+GATE='{folder}'
+. "$GATE/words.sh"
+for armed in "$GATE"/armed.*; do
+    place="${{armed##*.}}"
+    mv "$armed" "$GATE/taken.$place" 2> /dev/null || continue
+    pass "$place"
+    code=0
+    git "$@" || code=$?
+    at "$place.ended"
+    exit "$code"
+done
+exec git "$@"
+"#,
+        folder = gate.path("").display(),
+    );
+    fs::write(program, text).unwrap();
+    fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 /// From now on the next of them stops at this gate.

@@ -6,15 +6,10 @@ use plan_service::{
     store::StoredAction,
 };
 
-use crate::kit::{Kit, action_name, name, template};
+use crate::kit::{Kit, name, template};
 
 fn at(micros: i64) -> Moment {
     Moment::from_micros(micros)
-}
-
-async fn names(kit: &Kit) -> Vec<String> {
-    let actions = kit.store.actions(None, None, 1_000).await.unwrap();
-    actions.into_iter().map(|action| action.template.name.to_string()).collect()
 }
 
 pub(crate) async fn an_action_is_kept_as_it_is(kit: Kit) {
@@ -57,56 +52,4 @@ pub(crate) async fn actions_are_listed_by_name(kit: Kit) {
         }
         assert_eq!(listed, wanted);
     }
-}
-
-pub(crate) async fn a_folder_of_actions_replaces_all(kit: Kit) {
-    assert!(kit.store.add_action(&template("a/gone", ""), at(1)).await.unwrap());
-    assert!(kit.store.add_action(&template("a/same", "same"), at(1)).await.unwrap());
-    assert!(kit.store.add_action(&template("a/other", "before"), at(1)).await.unwrap());
-    let folder =
-        [template("a/same", "same"), template("a/other", "after"), template("a/new", "new")];
-    for _ in 0..2 {
-        kit.store.set_actions(&folder, at(2)).await.unwrap();
-        assert_eq!(names(&kit).await, ["a/new", "a/other", "a/same"]);
-        for (called, description, created_at) in
-            [("a/new", "new", 2), ("a/other", "after", 2), ("a/same", "same", 1)]
-        {
-            let kept = kit.store.action(&action_name(called)).await.unwrap().unwrap();
-            let created = kept.created_at;
-            assert_eq!((&*kept.template.description, created), (description, at(created_at)));
-        }
-    }
-    kit.store.set_actions(&[], at(3)).await.unwrap();
-    assert_eq!(names(&kit).await, [""; 0]);
-}
-
-/// Each sees its own list or another's, never a mixture of two; and instances
-/// that begin at the same time do not lock each other out.
-pub(crate) async fn folders_of_actions_do_not_mix(kit: Kit) {
-    let folders: Vec<Vec<_>> = (0..8_usize)
-        .map(|of| {
-            let mut folder: Vec<_> =
-                (0..10).map(|at| template(&format!("n{}/a{at}", (of + at) % 3), "x")).collect();
-            folder.push(template(&format!("only/of{of}"), "x"));
-            folder
-        })
-        .collect();
-    let lists: Vec<Vec<String>> = folders
-        .iter()
-        .map(|folder| {
-            let mut names: Vec<_> = folder.iter().map(|one| one.name.to_string()).collect();
-            names.sort();
-            names
-        })
-        .collect();
-    let setting = join_all(folders.iter().map(|folder| kit.store.set_actions(folder, at(1))));
-    let reading = async {
-        for _ in 0..30 {
-            let seen = names(&kit).await;
-            assert!(seen.is_empty() || lists.contains(&seen), "a mixture: {seen:?}");
-        }
-    };
-    let (set, ()) = tokio::join!(setting, reading);
-    set.into_iter().for_each(|set| set.unwrap());
-    assert!(lists.contains(&names(&kit).await));
 }

@@ -33,6 +33,7 @@ pub(crate) async fn a_late_write_changes_nothing(kit: Kit) {
         forget_cancel: true,
         begin_anew: true,
         drop_unfinished: true,
+        drop_outputs: vec![key(false, "first")],
         ..PlanWrite::of(&other)
     };
     assert_eq!(kit.store.write_plan(late, write).await.unwrap(), Fenced::Refused);

@@ -2,7 +2,7 @@
 
 use plan_service::{
     domain::{Merge, Phase, PlanId, State, StepState},
-    store::{OutputTail, PlanWrite},
+    store::{Ending, OutputMark, OutputTail, PlanWrite},
 };
 
 use crate::kit::{Kit, event, fence, key, new_plan, oid, problem, written};
@@ -75,6 +75,67 @@ pub(crate) async fn output_is_counted_in_the_plan(kit: Kit) {
     assert!(kit.store.outputs(plan.id).await.unwrap().is_empty());
     let kept = kit.store.plan(plan.id).await.unwrap().unwrap();
     assert_eq!((kept.steps[1].output_bytes, kept.checks[0].output_bytes), (0, 0));
+}
+
+/// Each attempt at a step writes from its beginning, and what the one before
+/// wrote is gone when the next begins.
+pub(crate) async fn output_is_told_apart_by_its_run(kit: Kit) {
+    let plan = kit.added().await;
+    let (first, second, check) = (key(false, "first"), key(false, "second"), key(true, "first"));
+    let output = OutputTail { total_bytes: 5, tail: b"hello".to_vec() };
+    for key in [&first, &second, &check] {
+        written(kit.store.write_output(fence(&plan, 2), key, &output).await.unwrap());
+    }
+    let mark = |fencing_token, total_bytes| OutputMark { fencing_token, total_bytes };
+    let marks = kit.store.output_marks(plan.id).await.unwrap();
+    let all = [&first, &second, &check].map(|key| (key.clone(), mark(2, 5)));
+    assert_eq!(marks, all.clone().into());
+    assert_eq!(kit.store.output(plan.id, &check).await.unwrap(), Some((2, output.clone())));
+
+    let again = vec![first.clone(), check.clone(), key(true, "nobody")];
+    kit.write(3, PlanWrite { drop_outputs: again, ..PlanWrite::of(&plan) }).await;
+    let marks = kit.store.output_marks(plan.id).await.unwrap();
+    assert_eq!(marks, [(second.clone(), mark(2, 5))].into());
+    assert_eq!(kit.store.output(plan.id, &check).await.unwrap(), None);
+    let kept = kit.store.plan(plan.id).await.unwrap().unwrap();
+    assert_eq!((kept.steps[0].output_bytes, kept.steps[1].output_bytes), (0, 5));
+
+    // As long as before, and another one.
+    written(kit.store.write_output(fence(&plan, 3), &first, &output).await.unwrap());
+    assert_eq!(kit.store.output_marks(plan.id).await.unwrap()[&first], mark(3, 5));
+    assert_eq!(kit.store.output(plan.id, &first).await.unwrap(), Some((3, output)));
+    assert!(kit.store.output_marks(PlanId::new()).await.unwrap().is_empty());
+    assert_eq!(kit.store.output(PlanId::new(), &first).await.unwrap(), None);
+}
+
+/// A wish that was noted before the end of the run is written is never lost,
+/// however late it came.
+pub(crate) async fn an_end_gives_way_to_the_wish_to_cancel(kit: Kit) {
+    let mut plan = kit.added().await;
+    (plan.phase, plan.state) = (Phase::Execute, State::Processing);
+    kit.write(2, PlanWrite::of(&plan)).await;
+    assert!(kit.store.request_cancel(plan.id, "enough").await.unwrap());
+    let before = kit.all_of(plan.id).await;
+
+    let mut ended = plan.clone();
+    ended.state = State::Complete;
+    let write = || PlanWrite { event: Some(event(&ended, 2)), ..PlanWrite::of(&ended) };
+    let end = async |token| kit.store.end_run(fence(&plan, token), write()).await.unwrap();
+    assert_eq!(end(1).await, Ending::Refused, "the fence comes first");
+    assert_eq!(end(2).await, Ending::CancelRequested("enough".to_owned()));
+    assert_eq!(end(3).await, Ending::CancelRequested("enough".to_owned()));
+    assert_eq!(kit.all_of(plan.id).await, before, "nothing is written");
+
+    // Without a wish, it is a write like any other.
+    kit.write(3, PlanWrite { forget_cancel: true, ..PlanWrite::of(&plan) }).await;
+    assert_eq!(end(2).await, Ending::Refused);
+    assert_eq!(end(3).await, Ending::Written(5));
+    assert_eq!(kit.store.plan(plan.id).await.unwrap().unwrap().state, State::Complete);
+    assert!(!kit.store.request_cancel(plan.id, "too late").await.unwrap());
+    assert_eq!(kit.store.events(plan.id).await.unwrap().len(), 2);
+    let nobody = crate::kit::new_plan();
+    let end = kit.store.end_run(fence(&nobody, 9), PlanWrite::of(&nobody)).await.unwrap();
+    assert_eq!(end, Ending::Refused);
 }
 
 pub(crate) async fn only_what_runs_is_cancelled(kit: Kit) {

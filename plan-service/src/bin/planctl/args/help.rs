@@ -18,8 +18,8 @@ Examples:
     plan=$(planctl use edit/format --project sample --wait --quiet) &&
       planctl execute \"$plan\" --watch && planctl apply \"$plan\" --wait 5m --watch
 
-  See how it stands, and what one can do next:
-    planctl status PLAN --follow
+  See how it stands, and what one can do next; on a terminal, see it run:
+    planctl status PLAN
     planctl list --project sample --state errored
 
   Begin anew on the project's commit of now, or end it:
@@ -34,12 +34,15 @@ A PLAN is the id that `planctl use` printed, a UUID. Spans are written 500ms,
 
 With --output json each command prints one JSON document whose fields are named
 as in plan/v1/plan.proto: times in RFC 3339, spans in seconds (\"12.300s\"), fencing
-tokens as numbers, bytes in base64. What goes on for a while (watch, --watch,
---follow) prints one object a line, each with one field: `plan`, `output` (with
-the bytes as text beside them), `progress`, or planctl's own `interrupted`.
-Errors go to standard error as {\"error\": {\"reason\": …, \"message\": …,
-\"metadata\": {…}}}. What cannot be seen is shown as \\u{…} on a terminal and in
-tables, and escaped in JSON.";
+tokens as numbers, bytes in base64, phases, states and kinds by their names there
+(PLAN_STATE_ERRORED). What goes on for a while (watch, --watch, --follow) prints
+one object a line, each with one field: `plan`, `output` (with the bytes as text
+beside them), `progress`, or planctl's own `interrupted`. Errors go to standard
+error as {\"error\": {\"reason\": …, \"message\": …, \"metadata\": {…}}}; in the
+metadata, `phase` and `state` are named as in a plan, `files` are the files that
+it is about, and `fields` says of each wrong field what is wrong with it. What
+cannot be seen is shown as \\u{…} on a terminal and in tables, and escaped in
+JSON.";
 
 /// What `planctl action create --help` ends with.
 pub(super) const ACTION_FILE: &str = "\

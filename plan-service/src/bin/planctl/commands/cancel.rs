@@ -9,7 +9,7 @@ use crate::{
     args::{CancelArgs, Global},
     client::Client,
     exit,
-    output::{json, plan_card},
+    output::{Lock, json, plan_card},
 };
 
 pub(super) async fn execute(
@@ -20,7 +20,8 @@ pub(super) async fn execute(
     let client = Client::connect(global).await?;
     let request =
         CancelPlanRequest { plan_id: args.plan.plan.clone(), reason: args.reason.clone() };
-    let answer = client.call(|mut stub| async move { stub.cancel_plan(request).await }).await?;
+    let call = client.call_to_cancel(|mut stub| async move { stub.cancel_plan(request).await });
+    let answer = call.await?;
     let plan = present(answer.plan)?;
     output.answer(
         || json!({"plan": json::plan(&plan)}),
@@ -32,7 +33,7 @@ pub(super) async fn execute(
                     shell_word(&plan.plan_id)
                 ),
             };
-            format!("{}\n{}", style.heading(&heading), plan_card(&plan, None, style))
+            format!("{}\n{}", style.heading(&heading), plan_card(&plan, &Lock::Unasked, style))
         },
     )?;
     Ok(exit::OK)

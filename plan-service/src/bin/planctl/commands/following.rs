@@ -86,10 +86,7 @@ impl Follower {
             }
             let Some(stream) = &mut self.stream else {
                 match self.open().await {
-                    Ok(stream) => {
-                        self.stream = Some(stream);
-                        self.heard.connected();
-                    }
+                    Ok(stream) => self.stream = Some(stream),
                     Err(failure) => {
                         if let Some(told) = self.interrupted(failure)? {
                             return Ok(Some(told));
@@ -170,8 +167,6 @@ impl Follower {
     fn heard(&mut self, event: Event) {
         match event {
             Event::Plan(plan) => {
-                let parts = self.heard.plan(self.last.as_ref(), &plan);
-                self.ready.extend(parts.into_iter().map(Event::Output));
                 self.last = Some(plan.clone());
                 self.ready.push_back(Event::Plan(plan));
             }

@@ -18,7 +18,7 @@ use crate::{
     args::{Global, PlanArgs, WatchFlag},
     client::Client,
     exit,
-    output::{json, plan_card},
+    output::{Lock, json, plan_card},
 };
 
 /// A lock that is had sooner is not waited for: nothing is said of it.
@@ -52,7 +52,7 @@ pub(super) async fn execute(
                     asked.heading(),
                     shell_word(&plan.plan_id)
                 );
-                format!("{}\n{}", style.heading(&heading), plan_card(&plan, None, style))
+                format!("{}\n{}", style.heading(&heading), plan_card(&plan, &Lock::Unasked, style))
             },
         )?;
         return Ok(exit::OK);

@@ -7,9 +7,9 @@ use std::{
 };
 
 use proto::plan::v1::{
-    GetDiagnosticsRequest, LockView, Plan, PlanDiagnostics, watch_plan_response::Event,
+    GetPlanRequest, GetPlanResponse, Plan, PlanState, watch_plan_response::Event,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use service_kit::cli::{Failure, Output, Style};
 use tokio::{
     signal::unix::Signal,
@@ -21,14 +21,14 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{
     find,
     following::{Follower, Told, View, interrupted, interrupts, show},
-    present, there,
+    there,
 };
 use crate::{
     args::{Global, StatusArgs},
     client::Client,
     exit,
     failure::verdict,
-    output::{Live, json, plan_card, summary},
+    output::{Live, Lock, json, plan_card, summary},
 };
 
 /// How often to draw anew what time alone changes, and to look at the lock.
@@ -40,24 +40,39 @@ pub(super) async fn execute(
     output: Output,
 ) -> Result<u8, Failure> {
     let plan_id = &args.plan.plan;
-    if args.follow {
-        let interrupt = interrupts()?;
-        let client = Client::connect(global).await?;
-        let plan = find(&client, plan_id).await?;
-        let follower = Follower::new(client.clone(), plan_id, true);
-        return match !output.is_json() && can_be_drawn_over() {
-            true => draw(follower, client, &plan, interrupt, output).await,
-            false => show(follower, interrupt, &plan, View::Changes, output).await,
-        };
+    let drawn = !output.is_json() && can_be_drawn_over();
+    if args.once || !(args.follow || drawn) {
+        return card(&Client::connect(global).await?, plan_id, output).await;
     }
     let client = Client::connect(global).await?;
-    let found = look(&client, plan_id).await?;
-    let plan = present(found.plan)?;
-    output.answer(
-        || json!({"plan": json::plan(&plan), "lock": found.lock.as_ref().map(json::lock)}),
-        |style| plan_card(&plan, found.lock.as_ref(), style),
-    )?;
+    let plan = find(&client, plan_id).await?;
+    if !args.follow && plan.state() != PlanState::Processing {
+        return card(&client, plan_id, output).await;
+    }
+    // Up to here Ctrl-C ends it as it ends anything.
+    let interrupt = interrupts()?;
+    let follower = Follower::new(client.clone(), plan_id, true);
+    match drawn {
+        true => draw(follower, client, &plan, interrupt, output).await,
+        false => show(follower, interrupt, &plan, View::Changes, output).await,
+    }
+}
+
+/// How it stands now.
+async fn card(client: &Client, plan_id: &str, output: Output) -> Result<u8, Failure> {
+    let found = look(client, plan_id).await?;
+    let (plan, lock) = (there(found.plan.as_ref(), "a plan")?, Lock::of(&found));
+    output.answer(|| document(plan, &found), |style| plan_card(plan, &lock, style))?;
     Ok(exit::OK)
+}
+
+fn document(plan: &Plan, found: &GetPlanResponse) -> Value {
+    let error = Some(&found.lock_error).filter(|error| !error.is_empty());
+    json!({
+        "plan": json::plan(plan),
+        "lock": found.lock.as_ref().map(json::lock),
+        "lock_error": error,
+    })
 }
 
 /// Whether standard output is a terminal that can move its cursor.
@@ -66,10 +81,9 @@ fn can_be_drawn_over() -> bool {
 }
 
 /// The plan and its lock.
-async fn look(client: &Client, plan_id: &str) -> Result<PlanDiagnostics, Failure> {
-    let request = GetDiagnosticsRequest { plan_id: Some(plan_id.to_owned()) };
-    let answer = client.call(|mut stub| async move { stub.get_diagnostics(request).await }).await?;
-    there(answer.plan, "the plan")
+async fn look(client: &Client, plan_id: &str) -> Result<GetPlanResponse, Failure> {
+    let request = GetPlanRequest { plan_id: plan_id.to_owned(), with_lock: true };
+    client.call(|mut stub| async move { stub.get_plan(request).await }).await
 }
 
 /// Draws it over and over, until the plan rests.
@@ -102,14 +116,18 @@ async fn draw(
             _ = tick.tick() => {}
         }
         if let Some(plan) = follower.last() {
-            live.draw(plan, lock.borrow_and_update().as_ref(), note.as_deref())?;
+            // At its end it gives the lock back: what was seen of it is old.
+            let lock = match plan.state() {
+                PlanState::Processing => lock.borrow_and_update().clone(),
+                _ => Lock::Unasked,
+            };
+            live.draw(plan, &lock, note.as_deref())?;
         }
     }
     let Some(plan) = follower.last() else {
         return Err(Failure::new("INTERNAL", "plan-service told nothing of the plan"));
     };
-    // It rests: nobody holds its lock any more, or not for long.
-    live.draw(plan, None, None)?;
+    live.draw(plan, &Lock::Unasked, None)?;
     rests(plan)
 }
 
@@ -123,17 +141,13 @@ fn rests(plan: &Plan) -> Result<u8, Failure> {
 }
 
 /// Looks at the plan's lock for as long as the handle lives.
-fn look_again(
-    client: Client,
-    plan_id: String,
-) -> (watch::Receiver<Option<LockView>>, AbortOnDropHandle<()>) {
-    let (seen, lock) = watch::channel(None);
+fn look_again(client: Client, plan_id: String) -> (watch::Receiver<Lock>, AbortOnDropHandle<()>) {
+    let (seen, lock) = watch::channel(Lock::Unasked);
     let looking = tokio::spawn(async move {
         loop {
             // Whatever is wrong, following the plan has the word on it.
-            if let Ok(found) = look(&client, &plan_id).await {
-                seen.send_replace(found.lock);
-            }
+            let found = look(&client, &plan_id).await;
+            seen.send_replace(found.map_or(Lock::Unasked, |found| Lock::of(&found)));
             sleep(LOOK_AGAIN).await;
         }
     });

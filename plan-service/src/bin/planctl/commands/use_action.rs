@@ -3,9 +3,12 @@
 use std::collections::HashMap;
 
 use plan_service::domain::PlanId;
-use proto::plan::v1::{Plan, UseActionRequest};
+use proto::plan::v1::{Plan, PlanState, UseActionRequest};
 use serde_json::json;
-use service_kit::cli::{Failure, Output, escape::escaped};
+use service_kit::cli::{
+    Failure, Output,
+    escape::{escaped, shell_word},
+};
 use tokio::signal::unix::Signal;
 
 use super::{
@@ -17,7 +20,7 @@ use crate::{
     client::Client,
     exit,
     failure::verdict,
-    output::{json, plan_card},
+    output::{Lock, json, plan_card},
 };
 
 pub(super) async fn execute(
@@ -49,10 +52,19 @@ pub(super) async fn execute(
         || json!({"plan": json::plan(&plan)}),
         |style| match args.quiet {
             true => format!("{}\n", escaped(&plan.plan_id)),
-            false => plan_card(&plan, None, style),
+            false => plan_card(&plan, &Lock::Unasked, style),
         },
     )?;
-    if args.wait { verdict(&plan) } else { Ok(exit::OK) }
+    if args.wait {
+        return verdict(&plan);
+    }
+    if plan.state() == PlanState::Processing {
+        output.note(&format!(
+            "the strategy is still being made: `planctl status {} --follow` shows it",
+            shell_word(&plan.plan_id)
+        ));
+    }
+    Ok(exit::OK)
 }
 
 fn interrupts_if(wait: bool) -> Result<Option<Signal>, Failure> {

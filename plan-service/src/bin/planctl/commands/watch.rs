@@ -16,9 +16,10 @@ pub(super) async fn execute(
     args: &PlanArgs,
     output: Output,
 ) -> Result<u8, Failure> {
-    let interrupt = interrupts()?;
     let client = Client::connect(global).await?;
     let plan = find(&client, &args.plan).await?;
+    // Up to here Ctrl-C ends it as it ends anything.
+    let interrupt = interrupts()?;
     let follower = Follower::new(client, &args.plan, false);
     show(follower, interrupt, &plan, View::Everything, output).await
 }

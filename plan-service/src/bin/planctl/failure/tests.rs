@@ -1,6 +1,7 @@
 //! Each reason of the contract, with its exit code and what is said about it.
 
 use proto::plan::v1::{PlanPhase, Problem};
+use serde_json::json;
 
 use super::*;
 
@@ -83,6 +84,47 @@ fn a_conflict_is_told_as_the_lock_server_tells_it() {
 }
 
 #[test]
+fn what_to_do_about_a_lock_is_by_whose_it_is() {
+    let domain = proto::reason::DOMAIN;
+    let conflict = |resource: &str, holder: &[(&str, &str)]| {
+        let metadata = [&[("resource", resource), ("holder", "x")], holder].concat();
+        status(Code::FailedPrecondition, domain, "LOCK_CONFLICT", &metadata)
+    };
+    let run = [("holder.move", "execute")];
+    let of_run = "A run works on that plan, here or at another instance: `planctl status 42 \
+                  --follow` shows it";
+    let by_hand = "Somebody holds it by hand, and no run: `lockctl get plan/42` shows it.";
+    for (told, advice) in [
+        (
+            from_status(&conflict("plan/42", &run)),
+            format!("{of_run}, `planctl cancel 42` ends it."),
+        ),
+        (of_cancel(&conflict("plan/42", &run)), format!("{of_run}.")),
+        (from_status(&conflict("plan/42", &[("holder.job", "1")])), by_hand.to_owned()),
+        (of_cancel(&conflict("plan/42", &[])), by_hand.to_owned()),
+    ] {
+        let (_, explanation) = told.to_text();
+        assert!(explanation.ends_with(&advice), "{advice}: {explanation}");
+    }
+    let applied = from_status(&conflict("project/a", &[("holder.instance", "b-2")]));
+    assert!(applied.to_text().1.contains("Another plan is being applied"), "{applied:?}");
+    let by_hand = from_status(&conflict("project/a", &[]));
+    assert!(by_hand.to_text().1.contains("`lockctl get project/a` shows it; try again"));
+}
+
+#[test]
+fn phases_and_states_are_named_as_in_plans() {
+    let metadata = [("phase", "EXECUTE"), ("state", "ERRORED"), ("move", "apply")];
+    let word = reason::INVALID_TRANSITION;
+    let refused = status(Code::FailedPrecondition, reason::DOMAIN, word, &metadata);
+    let expected =
+        json!({"phase": "PLAN_PHASE_EXECUTE", "state": "PLAN_STATE_ERRORED", "move": "apply"});
+    assert_eq!(from_status(&refused).to_json("error")["error"]["metadata"], expected);
+    // Whatever a later service has.
+    assert_eq!(as_in_plans("state", "ODD"), "ODD");
+}
+
+#[test]
 fn what_is_possible_instead_is_told_as_commands() {
     let metadata = [("plan_id", "p-1"), ("possible", "apply,revert,cancel"), ("move", "execute")];
     let status =
@@ -107,21 +149,28 @@ fn every_field_and_every_file_is_listed() {
     let lines = "  name is empty\n  path is no work tree\\u{a}at all";
     assert_eq!(failure.to_text(), ("the request is not valid", lines));
     let metadata = &failure.to_json("error")["error"]["metadata"];
-    assert_eq!(metadata["name"], "is empty");
+    let fields = json!({"name": "is empty", "path": "is no work tree\nat all"});
+    assert_eq!(metadata["fields"], fields);
     let word = reason::UNCOMMITTED_CHANGES;
     let files = with(Code::FailedPrecondition, reason::DOMAIN, word, &[], |it| {
         it.add_precondition_failure_violation("UNCOMMITTED", "src/a.rs", "is changed");
         it.add_precondition_failure_violation("UNCOMMITTED", "b", "is changed");
     });
-    let explanation = from_status(&files).to_text().1.to_owned();
-    assert_eq!(explanation, "  src/a.rs\n  b");
+    let failure = from_status(&files);
+    assert_eq!(failure.to_text().1, "  src/a.rs\n  b");
+    let metadata = &failure.to_json("error")["error"]["metadata"];
+    assert_eq!(metadata["files"], json!(["src/a.rs", "b"]));
 }
 
 #[test]
 fn whatever_else_is_at_the_address_is_not_a_plan_service() {
-    let failure = from_status(&Status::unimplemented("unknown service"));
-    assert_eq!(failure.code, exit::FAILURE);
-    assert!(failure.to_text().0.starts_with("not a plan-service"), "{failure:?}");
+    for (said, end) in [("", "another version"), ("what?", "(it says: what?)")] {
+        let failure = from_status(&Status::unimplemented(said));
+        assert_eq!((failure.code, failure.reason()), (exit::UNAVAILABLE, "UNIMPLEMENTED"));
+        let (message, _) = failure.to_text();
+        assert!(message.contains("lock-server's port is 50051"), "{message}");
+        assert!(message.ends_with(end), "{message}");
+    }
     let failure = from_status(&Status::unavailable("went away"));
     assert_eq!(failure.code, exit::UNAVAILABLE);
     assert!(failure.in_doubt("perhaps").to_text().1.contains("perhaps"));
@@ -158,5 +207,9 @@ fn a_plan_that_rests_well_is_no_failure() {
         let (message, explanation) = failure.to_text();
         assert!(message.contains(&format!("EXECUTE {}", words::state(state))), "{message}");
         assert!(explanation.ends_with("Possible:\n  planctl retry p-1"), "{explanation}");
+        let metadata = &failure.to_json("error")["error"]["metadata"];
+        assert_eq!(metadata["state"], state.as_str_name());
+        let files = if reason.is_some() { json!(["a"]) } else { json!(null) };
+        assert_eq!(metadata["files"], files);
     }
 }

@@ -1,21 +1,21 @@
 //! One thing by itself, a line for each thing that is known about it.
 
 use prost_types::Timestamp;
-use proto::plan::v1::{
-    Action, LockView, Parameter, Plan, PlanEvent, Problem, Project, Step, StepTemplate,
-};
+use proto::plan::v1::{Action, Parameter, Plan, PlanEvent, Problem, Project, Step, StepTemplate};
 use service_kit::cli::{
     Style,
     escape::{self, escaped, shell_word},
     hold, span,
     table::{Cell, Table},
-    time::{between, seconds, since, until},
+    time::{between, seconds, since},
 };
 
-use super::words;
+use super::{Lock, progress::bar, words};
 
 /// How many files of a problem to show.
 const MOST_FILES: usize = 20;
+/// How many columns there are beside the names of lines, where nobody says.
+const WIDTH: usize = 72;
 
 /// For people: a project.
 pub(crate) fn project_card(project: &Project) -> String {
@@ -94,7 +94,7 @@ fn command(argv: &[String]) -> String {
 }
 
 /// For people: a plan, its id first. What one can do next comes last.
-pub(crate) fn plan_card(plan: &Plan, lock: Option<&LockView>, style: Style) -> String {
+pub(crate) fn plan_card(plan: &Plan, lock: &Lock, style: Style) -> String {
     let mut lines = vec![
         ("plan", escaped(&plan.plan_id)),
         ("action", escaped(&plan.action)),
@@ -108,6 +108,9 @@ pub(crate) fn plan_card(plan: &Plan, lock: Option<&LockView>, style: Style) -> S
     lines.push(("state", state(plan, style)));
     if let Some(problem) = &plan.problem {
         lines.push(("problem", problem_text(problem, style)));
+    }
+    if let Some(bar) = bar(plan, WIDTH, style) {
+        lines.push(("progress", bar));
     }
     if let Some(strategy) = &plan.strategy {
         let (base, branch) = (words::short(&strategy.base_commit), &strategy.base_branch);
@@ -124,8 +127,8 @@ pub(crate) fn plan_card(plan: &Plan, lock: Option<&LockView>, style: Style) -> S
         let since = time(run.start_time);
         lines.push(("run", format!("at {} since {since}", escaped(&run.instance))));
     }
-    if let Some(lock) = lock {
-        lines.push(("lock", lock_line(lock, style)));
+    if let Some(words) = lock.words(style) {
+        lines.push(("lock", words));
     }
     lines.push(("created", time(plan.create_time)));
     lines.push(("updated", time(plan.update_time)));
@@ -155,24 +158,6 @@ fn problem_text(problem: &Problem, style: Style) -> String {
         text.push_str(&format!("\n{:<12}and {} more", "", problem.files.len() - MOST_FILES));
     }
     text
-}
-
-/// Who holds it, and for how long by this machine's clock.
-pub(crate) fn lock_line(lock: &LockView, style: Style) -> String {
-    let (owner, token) = (escaped(&lock.owner_id), lock.fencing_token);
-    let expiry = match (lock.expire_time, lock.stale) {
-        (Some(at), true) => {
-            let ago = span::human(since(at));
-            style.warning(&format!("expired {} ({ago} ago)", seconds(at)))
-        }
-        (Some(at), false) => format!("expires {} (in {})", seconds(at), span::human(until(at))),
-        (None, _) => "expires at an unknown time".to_owned(),
-    };
-    let waiting = match lock.queue_length {
-        0 => String::new(),
-        waiting => format!(", {waiting} in line"),
-    };
-    format!("held by {owner}, {expiry}, token {token}{waiting}")
 }
 
 fn steps_table(kind: &'static str, steps: &[Step], style: Style) -> String {
@@ -304,12 +289,13 @@ mod tests {
             possible_moves: vec!["retry".to_owned(), "cancel".to_owned()],
             ..Plan::default()
         };
-        let card = plan_card(&plan, None, Style::plain());
+        let card = plan_card(&plan, &Lock::Unasked, Style::plain());
         assert!(card.starts_with("plan        p-1\n"), "{card}");
         for line in [
             "state       ERRORED, told to stop\n",
             "problem     STEP_FAILED: fmt failed\\u{1b}[2J\n            badly\n            f0\n",
             "            and 2 more\n",
+            "progress    [----------------------------------------] 0 of 1 step, 0 %\n",
             "base        0123456789ab of main\n",
             "merged      def into \n",
             "fmt   FAILED  1970-01-01T00:00:00Z  1m 30s  2 KiB   exit code 2\n",
@@ -318,23 +304,6 @@ mod tests {
         }
         let end = "Possible next\n  planctl diff p-1\n  planctl retry p-1\n  planctl cancel p-1\n";
         assert!(card.ends_with(end), "{card}");
-    }
-
-    #[test]
-    fn a_lock_says_until_when() {
-        let lock = LockView {
-            owner_id: "me\u{202e}".to_owned(),
-            fencing_token: 7,
-            expire_time: at(0),
-            stale: true,
-            queue_length: 2,
-            ..LockView::default()
-        };
-        let line = lock_line(&lock, Style::plain());
-        assert!(line.starts_with("held by me\\u{202e}, expired 1970-01-01T00:00:00Z ("), "{line}");
-        assert!(line.ends_with(" ago), token 7, 2 in line"), "{line}");
-        let far = LockView { expire_time: at(32_503_680_000), stale: false, ..lock };
-        assert!(lock_line(&far, Style::plain()).contains("expires 3000-01-01T00:00:00Z (in "));
     }
 
     #[test]

@@ -165,6 +165,7 @@ fn change(change: &Change) -> Value {
         "binary": change.binary,
         "added_lines": change.added_lines,
         "removed_lines": change.removed_lines,
+        "raw_old_path": bytes(&change.raw_old_path),
     })
 }
 
@@ -176,6 +177,8 @@ pub(crate) fn diff(diff: &GetDiffResponse) -> Value {
         "base_commit": diff.base_commit,
         "head_commit": diff.head_commit,
         "files": all(&diff.files, change),
+        "file_count": diff.file_count,
+        "raw_patch": bytes(&diff.raw_patch),
     })
 }
 
@@ -200,6 +203,7 @@ fn output(output: &StepOutput) -> Value {
         "skipped_bytes": output.skipped_bytes,
         "data": bytes(&output.data),
         "check": output.check,
+        "fencing_token": output.fencing_token,
     })
 }
 

@@ -1,7 +1,7 @@
 //! What has changed about a plan since it was last seen, a line each, and how
 //! it stands when it rests.
 
-use proto::plan::v1::{Plan, PlanPhase, Step, StepState};
+use proto::plan::v1::{Plan, PlanState, Step, StepState};
 use service_kit::cli::{
     Style, escape,
     escape::escaped,
@@ -11,19 +11,22 @@ use service_kit::cli::{
 
 use super::{
     card::{ended_with, next, took},
-    tables::complete,
+    progress::{complete, of_phase},
     words,
 };
 
 /// For people: what is another than it was. Of a plan that is seen for the first
 /// time, where it stands and which steps have begun.
 pub(crate) fn changes(before: Option<&Plan>, plan: &Plan, style: Style) -> Vec<String> {
-    let mut lines = Vec::new();
     let moved = before.is_none_or(|before| {
         (before.phase, before.state, before.generation) != (plan.phase, plan.state, plan.generation)
     });
-    if moved {
-        lines.push(stand(plan, style));
+    let mut stands = moved.then(|| stand(plan, style));
+    let mut lines = Vec::new();
+    // What is seen to begin is told before its steps, what is seen to end after
+    // them.
+    if before.is_none() || plan.state() == PlanState::Processing {
+        lines.extend(stands.take());
     }
     if plan.cancel_requested && !before.is_some_and(|before| before.cancel_requested) {
         lines.push("told to stop".to_owned());
@@ -36,6 +39,7 @@ pub(crate) fn changes(before: Option<&Plan>, plan: &Plan, style: Style) -> Vec<S
     for (kind, before, now) in lists {
         lines.extend(step_changes(kind, before, now, style));
     }
+    lines.extend(stands);
     lines
 }
 
@@ -64,6 +68,10 @@ fn step_changes(kind: &str, before: &[Step], now: &[Step], style: Style) -> Vec<
 fn step_line(kind: &str, step: &Step, style: Style) -> String {
     let state = words::paint_step(step.state())(style, words::step_state(step.state()));
     let mut line = format!("{kind} {} {state}", escaped(&step.name));
+    // A step whose program has ended runs on until what it changed is committed.
+    if step.state() == StepState::Running {
+        return line;
+    }
     if step.end_time.is_some() && step.start_time.is_some() {
         line.push_str(&format!(" in {}", took(step)));
     }
@@ -102,15 +110,6 @@ pub(crate) fn summary(plan: &Plan, style: Style) -> String {
     format!("{text}\n{}", next(plan, style))
 }
 
-/// What the phase is made of.
-pub(super) fn of_phase(plan: &Plan) -> (&'static str, &[Step]) {
-    match plan.phase() {
-        PlanPhase::Execute => ("step", &plan.steps),
-        PlanPhase::Apply => ("check", &plan.checks),
-        _ => ("step", &[]),
-    }
-}
-
 fn from_first_to_last(steps: &[Step]) -> Option<String> {
     let key = |time: &prost_types::Timestamp| (time.seconds, time.nanos);
     let start = steps.iter().filter_map(|step| step.start_time).min_by_key(key)?;
@@ -121,7 +120,7 @@ fn from_first_to_last(steps: &[Step]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use prost_types::Timestamp;
-    use proto::plan::v1::{PlanState, Problem};
+    use proto::plan::v1::{PlanPhase, Problem};
 
     use super::*;
 
@@ -153,7 +152,8 @@ mod tests {
     fn each_change_has_a_line_and_nothing_else_has() {
         let style = Style::plain();
         let (waiting, running) = (StepState::Waiting, StepState::Running);
-        let first = plan(PlanState::Processing, &[("a", running), ("b", waiting)]);
+        let mut first = plan(PlanState::Processing, &[("a", running), ("b", waiting)]);
+        first.steps[0].end_time = Some(Timestamp { seconds: 75, nanos: 0 });
         assert_eq!(changes(None, &first, style), ["EXECUTE PROCESSING", "step a RUNNING"]);
         assert!(changes(Some(&first), &first, style).is_empty());
         let mut then = plan(PlanState::Processing, &[("a", StepState::Complete), ("b", running)]);
@@ -169,8 +169,8 @@ mod tests {
             ..Problem::default()
         });
         let lines = [
-            "EXECUTE ERRORED: STEP_FAILED: b\\u{1b} failed",
             "step b FAILED in 1m 5s: exit code 3",
+            "EXECUTE ERRORED: STEP_FAILED: b\\u{1b} failed",
         ];
         assert_eq!(changes(Some(&then), &end, style), lines);
         assert_eq!(with_time(&end, "x"), "1970-01-01T00:01:20Z  x");

@@ -2,13 +2,13 @@
 
 use std::io::{self, Write as _};
 
-use proto::plan::v1::{LockView, Plan, Step, StepState};
+use proto::plan::v1::{Plan, Step, StepState};
 use service_kit::cli::{Style, escape, escape::escaped};
 
 use super::{
-    card::{ended_with, lock_line, took},
-    lines::of_phase,
-    tables::complete,
+    Lock,
+    card::{ended_with, took},
+    progress::{bar, of_phase},
     words,
 };
 
@@ -19,8 +19,6 @@ const WRAP: &str = "\u{1b}[?7h";
 /// Takes away everything below.
 const CLEAR: &str = "\r\u{1b}[J";
 
-/// How many cells the bar has, where there is room.
-const BAR: usize = 40;
 /// Lines beside those of the steps.
 const FRAME: usize = 8;
 
@@ -37,12 +35,7 @@ impl Live {
     }
 
     /// Draws it, over what was drawn before.
-    pub(crate) fn draw(
-        &mut self,
-        plan: &Plan,
-        lock: Option<&LockView>,
-        note: Option<&str>,
-    ) -> io::Result<()> {
+    pub(crate) fn draw(&mut self, plan: &Plan, lock: &Lock, note: Option<&str>) -> io::Result<()> {
         let mut stdout = io::stdout().lock();
         let (width, height) = terminal_size::terminal_size()
             .map_or((80, 24), |(width, height)| (width.0.into(), height.0.into()));
@@ -61,7 +54,7 @@ impl Live {
 /// What is to be seen, on so many columns and lines.
 fn frame(
     plan: &Plan,
-    lock: Option<&LockView>,
+    lock: &Lock,
     note: Option<&str>,
     (width, height): (usize, usize),
     style: Style,
@@ -81,15 +74,12 @@ fn frame(
             if plan.cancel_requested { ", told to stop" } else { "" },
         ),
     ];
-    let (what, steps) = of_phase(plan);
-    if !steps.is_empty() {
-        lines.push(bar(what, steps, width, style));
+    if let Some(bar) = bar(plan, width, style) {
+        let (_, steps) = of_phase(plan);
+        lines.push(bar);
         lines.extend(step_lines(steps, height.saturating_sub(FRAME).max(3), style));
     }
-    lines.push(match lock {
-        Some(lock) => format!("lock  {}", lock_line(lock, style)),
-        None => "lock  not held".to_owned(),
-    });
+    lines.extend(lock.words(style).map(|words| format!("lock  {words}")));
     if let Some(problem) = &plan.problem {
         let (reason, message) = (escaped(&problem.reason), escape::line(&problem.message));
         lines.push(format!("{}: {message}", style.bad(&reason)));
@@ -98,16 +88,6 @@ fn frame(
         lines.push(style.warning(&escape::line(note)));
     }
     lines
-}
-
-fn bar(what: &str, steps: &[Step], width: usize, style: Style) -> String {
-    let (done, all) = (complete(steps), steps.len());
-    let cells = BAR.min(width.saturating_sub(30)).max(10);
-    let full = cells * done / all;
-    let count = words::count(all as u64, what);
-    let (full, empty) = ("#".repeat(full), "-".repeat(cells - full));
-    let percent = 100 * done / all;
-    format!("[{}{empty}] {done} of {count}, {percent} %", style.good(&full))
 }
 
 /// As many as there is room for: around the first that is not done.
@@ -170,7 +150,7 @@ mod tests {
     }
 
     fn lines(plan: &Plan, height: usize) -> Vec<String> {
-        frame(plan, None, Some("interrupted"), (80, height), Style::plain())
+        frame(plan, &Lock::NotHeld, Some("interrupted"), (80, height), Style::plain())
     }
 
     #[test]
@@ -214,5 +194,11 @@ mod tests {
         let expected =
             ["p-1  edit/x on sample", "STRATEGIZE PROCESSING", "lock  not held", "interrupted"];
         assert_eq!(lines(&plan, 24), expected);
+    }
+
+    #[test]
+    fn a_lock_that_nobody_has_asked_for_has_no_line() {
+        let frame = frame(&plan(Vec::new()), &Lock::Unasked, None, (80, 24), Style::plain());
+        assert_eq!(frame, ["p-1  edit/x on sample", "EXECUTE PROCESSING"]);
     }
 }

@@ -82,9 +82,10 @@ fn painted(line: &str, hunk: &mut Hunk, style: Style) -> String {
     }
 }
 
-/// For people: a line for each file, and the sum of them.
-pub(crate) fn stat(files: &[Change], style: Style) -> String {
-    if files.is_empty() {
+/// For people: a line for each file, and the sum of them. There may be more files
+/// than are told.
+pub(crate) fn stat(files: &[Change], file_count: u64, style: Style) -> String {
+    if file_count == 0 {
         return "Nothing is changed.\n".to_owned();
     }
     let names: Vec<_> = files.iter().map(name).collect();
@@ -103,12 +104,16 @@ pub(crate) fn stat(files: &[Change], style: Style) -> String {
     }
     let sum = |each: fn(&Change) -> u64| files.iter().map(each).sum::<u64>();
     let (added, removed) = (sum(|it| it.added_lines), sum(|it| it.removed_lines));
-    let changed = words::count(files.len() as u64, "file");
-    out.push_str(&format!(
-        " {changed} changed, {}(+), {}(-)\n",
-        words::count(added, "insertion"),
-        words::count(removed, "deletion"),
-    ));
+    let changed = words::count(file_count, "file");
+    let (added, removed) = (words::count(added, "insertion"), words::count(removed, "deletion"));
+    let told = files.len() as u64;
+    out.push_str(&match file_count.saturating_sub(told) {
+        0 => format!(" {changed} changed, {added}(+), {removed}(-)\n"),
+        more => format!(
+            " and {}\n {changed} changed; in the {told} above {added}(+), {removed}(-)\n",
+            words::count(more, "more file"),
+        ),
+    });
     out
 }
 
@@ -212,15 +217,23 @@ diff --git a/z b/z
                         long.bin (new) | Bin\n \
                         b => c         | 0\n \
                         3 files changed, 2 insertions(+), 1 deletion(-)\n";
-        assert_eq!(stat(&files, Style::plain()), expected);
-        assert_eq!(stat(&[], Style::plain()), "Nothing is changed.\n");
+        assert_eq!(stat(&files, 3, Style::plain()), expected);
+        assert_eq!(stat(&[], 0, Style::plain()), "Nothing is changed.\n");
+    }
+
+    #[test]
+    fn files_that_are_not_told_are_counted() {
+        let files = [change(ChangeKind::Modified, "a", 2, 1)];
+        let expected = " a | 3 ++-\n and 1 more file\n \
+                        2 files changed; in the 1 above 2 insertions(+), 1 deletion(-)\n";
+        assert_eq!(stat(&files, 2, Style::plain()), expected);
     }
 
     #[test]
     fn long_bars_are_scaled_and_short_ones_are_still_seen() {
         let files =
             [change(ChangeKind::Modified, "a", 4_000, 0), change(ChangeKind::Modified, "b", 0, 1)];
-        let stat = stat(&files, Style::plain());
+        let stat = stat(&files, 2, Style::plain());
         assert!(
             stat.starts_with(&format!(" a | 4000 {}\n b |    1 -\n", "+".repeat(40))),
             "{stat}"

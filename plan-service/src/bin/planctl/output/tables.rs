@@ -1,8 +1,6 @@
 //! Many things, a row or a few lines each.
 
-use proto::plan::v1::{
-    Action, Change, ChangeKind, Changeset, Plan, Project, StateCount, Step, StepState,
-};
+use proto::plan::v1::{Action, Change, ChangeKind, Changeset, Plan, Project, StateCount};
 use service_kit::cli::{
     Style, escape,
     escape::escaped,
@@ -10,7 +8,7 @@ use service_kit::cli::{
     time::seconds,
 };
 
-use super::words;
+use super::{progress::complete, words};
 
 /// The longest problem that a row has room for.
 const MOST_WORDS: usize = 60;
@@ -62,11 +60,6 @@ pub(crate) fn plans_table(plans: &[Plan], style: Style) -> String {
         ]);
     }
     table.render(style)
-}
-
-/// How many are done.
-pub(super) fn complete(steps: &[Step]) -> usize {
-    steps.iter().filter(|step| step.state() == StepState::Complete).count()
 }
 
 /// For people: how many plans are in each state.

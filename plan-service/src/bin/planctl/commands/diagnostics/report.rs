@@ -8,7 +8,7 @@ use service_kit::cli::{Style, escape, escape::escaped, span};
 
 use crate::{
     exit,
-    output::{clean, history, json, lock_line, plan_card, states_table, words},
+    output::{Lock, clean, history, json, plan_card, states_table, words},
 };
 
 /// Everything that was found.
@@ -113,7 +113,8 @@ impl Report {
             text.push_str(&format!("\n{}", states_table(&it.plans, style)));
         }
         if let Some(plan) = &it.plan {
-            text.push_str(&format!("\n{}", from_near(plan, style)));
+            let lock = lock_of(plan, it.lock_server.as_ref());
+            text.push_str(&format!("\n{}", from_near(plan, &lock, style)));
         }
         text
     }
@@ -131,25 +132,34 @@ fn lock_findings(it: &LockServerDiagnostics) -> Vec<String> {
     if stale == 0 {
         return Vec::new();
     }
-    let (subject, verb) = if stale == 1 { ("run", "has") } else { ("runs", "have") };
+    let were =
+        if stale == 1 { "a lease that ran out and was" } else { "leases that ran out and were" };
     vec![format!(
-        "{}: {subject} of plan-service {verb} ended without releasing. Their plans are found and \
-         put to ERRORED within a minute, while an instance runs; `lockctl stale` shows the locks.",
+        "{}: {were} never released. Plans whose run is gone are found while \
+         an instance runs, at the latest after its --recovery-interval, and put to ERRORED. What \
+         somebody took by hand stays until it is purged: `lockctl stale` shows whose each is.",
         words::count(stale, "stale lock")
     )]
 }
 
+/// What is known of the plan's lock, as the lock server is.
+fn lock_of(it: &PlanDiagnostics, lock_server: Option<&LockServerDiagnostics>) -> Lock {
+    match lock_server {
+        Some(LockServerDiagnostics { reachable: true, .. }) => Lock::from_near(it, ""),
+        Some(away) if !away.error.is_empty() => Lock::from_near(it, &away.error),
+        _ => Lock::from_near(it, "the lock server does not answer"),
+    }
+}
+
 /// A plan's card, its history, and the end of what its steps wrote.
-fn from_near(it: &PlanDiagnostics, style: Style) -> String {
+fn from_near(it: &PlanDiagnostics, lock: &Lock, style: Style) -> String {
     let mut text = match &it.plan {
-        Some(plan) => plan_card(plan, None, style),
+        Some(plan) => plan_card(plan, &Lock::Unasked, style),
         None => String::new(),
     };
-    let lock = match &it.lock {
-        Some(lock) => lock_line(lock, style),
-        None => "nobody holds it, or the lock server is away".to_owned(),
-    };
-    text.push_str(&format!("\n{}\n  {lock}\n", style.heading("Lock")));
+    if let Some(lock) = lock.words(style) {
+        text.push_str(&format!("\n{}\n  {lock}\n", style.heading("Lock")));
+    }
     if !it.events.is_empty() {
         text.push_str(&format!("\n{}", history(&it.events, style)));
     }
@@ -231,8 +241,8 @@ mod tests {
     fn each_thing_that_needs_attention_is_said() {
         for (lock_server, words) in [
             (lock_server(false, 0, 0), "cannot reach its lock server: refused"),
-            (lock_server(true, 1, 0), "1 stale lock: run of"),
-            (lock_server(true, 1, 2), "3 stale locks: runs of"),
+            (lock_server(true, 1, 0), "1 stale lock: a lease that"),
+            (lock_server(true, 1, 2), "3 stale locks: leases that"),
             (None, "nothing is known"),
         ] {
             let report = report(lock_server);

@@ -1,14 +1,18 @@
-//! What a step gets of the service's environment.
+//! What a step, and a git that starts filters, gets of the service's environment.
 
 use std::{ffi::OsString, os::unix::ffi::OsStrExt as _};
 
 /// The settings of the service, of the lock server and of their command lines,
-/// which may hold passwords; and git's, which would point a step at another
-/// repository than its own.
+/// which may hold passwords; and git's, which would point at another repository
+/// than is meant.
 const KEPT_BACK: [&str; 5] = ["PLAN_SERVICE_", "PLANCTL_", "LOCK_", "LOCKCTL_", "GIT_"];
 
-/// The variables that a step gets, of these.
-pub(super) fn of_steps(
+/// The variables that are passed on.
+pub(crate) fn passed_on() -> impl Iterator<Item = (OsString, OsString)> {
+    of(std::env::vars_os())
+}
+
+fn of(
     all: impl Iterator<Item = (OsString, OsString)>,
 ) -> impl Iterator<Item = (OsString, OsString)> {
     all.filter(|(name, _)| {
@@ -34,7 +38,7 @@ mod tests {
             "LOCKFILE",
             "plan_service_x",
         ];
-        let kept: Vec<_> = of_steps(all.iter().map(|name| (name.into(), OsString::new())))
+        let kept: Vec<_> = of(all.iter().map(|name| (name.into(), OsString::new())))
             .map(|(name, _)| name)
             .collect();
         assert_eq!(kept, ["PATH", "HOME", "GITHUB_TOKEN", "LOCKFILE", "plan_service_x"]);
