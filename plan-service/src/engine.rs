@@ -198,6 +198,8 @@ pub struct PlanDiagnostics {
     pub outputs: BTreeMap<OutputKey, OutputTail>,
     /// Its lock, where somebody has it and the lock server answers.
     pub lock: Option<lock_client::Lock>,
+    /// Why nothing is known of it.
+    pub lock_error: Option<String>,
 }
 
 impl Planner {
@@ -448,6 +450,11 @@ impl Planner {
     /// Refuses new work from now on, and tells those who wait to begin.
     pub fn refuse(&self) {
         self.inner.admission.close();
+    }
+
+    /// Resolves when no new work is taken any more.
+    pub async fn refuses(&self) {
+        self.inner.admission.closed().await;
     }
 
     /// Whether no new work is taken.

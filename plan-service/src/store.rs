@@ -36,8 +36,8 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use async_trait::async_trait;
 
 use crate::domain::{
-    ActionName, ActionTemplate, Change, Changeset, ChangesetId, Event, Fence, Moment, Name, Oid,
-    Phase, Plan, PlanId, Project, State,
+    ActionName, ActionTemplate, Change, Changeset, ChangesetId, Event, Fence, Merge, Moment, Name,
+    Oid, Phase, Plan, PlanId, Project, State,
 };
 
 pub use error::{OpenError, StoreError};
@@ -227,6 +227,10 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Plans that are `PROCESSING`: by runs that live, and by some that do not.
     async fn processing_plans(&self) -> Result<Vec<PlanId>, StoreError>;
+
+    /// The merges that plans of a project have noted and not finished: those that
+    /// are `PROCESSING` or `ERRORED`.
+    async fn noted_merges(&self, project: &Name) -> Result<Vec<(PlanId, Merge)>, StoreError>;
 
     /// How many plans there are in each phase and state.
     async fn count_plans(&self) -> Result<Vec<(Phase, State, u64)>, StoreError>;

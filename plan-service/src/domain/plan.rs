@@ -196,10 +196,10 @@ impl Plan {
 
 impl Step {
     /// Notes that it was ended from outside, if it runs.
-    pub fn stop(&mut self) {
+    pub fn stop(&mut self, at: Moment) {
         if self.state == StepState::Running {
             self.state = StepState::Stopped;
-            self.ended_at = Some(Moment::now());
+            self.ended_at = Some(at);
         }
     }
 

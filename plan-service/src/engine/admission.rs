@@ -56,6 +56,6 @@ impl Admission {
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.places.is_closed()
+        self.closing.is_cancelled()
     }
 }

@@ -84,7 +84,6 @@ impl Run {
         for check in &plan.checks {
             let key = OutputKey { check: true, name: check.name.clone() };
             if let Err(mut problem) = self.command(&key, worktree.path()).await? {
-                problem.message = format!("{}: {}", problem.reason, problem.message);
                 problem.reason = ProblemReason::CheckFailed;
                 return Err(problem.into());
             }
@@ -123,13 +122,13 @@ impl Run {
     async fn finish_merges_of_others(&self, plan: &Plan) -> Worked {
         let deadline = self.deadline();
         loop {
-            match self.planner.finish_merges_of_others(plan, self.fence, &deadline).await {
+            let finishing = self.planner.finish_merges_of_others(plan, self.fence, &deadline);
+            match self.during(finishing).await? {
                 Ok(()) => return Ok(()),
                 Err(PlanError::StoreUnavailable(error)) => {
                     self.try_again("look for merges", &error).await?;
                 }
                 Err(error) => {
-                    self.check()?;
                     let reason = ProblemReason::ProjectUnusable;
                     return Err(Problem::new(reason, error.to_string()).into());
                 }
@@ -186,7 +185,7 @@ impl Planner {
     /// Refuses to apply onto changes that nobody has committed, as far as can be
     /// seen before the merge is made.
     pub(super) async fn refuse_uncommitted_changes(&self, plan: &Plan) -> Result<(), PlanError> {
-        let repo = self.repo_of(plan).await?;
+        let repo = self.repo_to_work_in(plan).await?;
         let look = async {
             let ours = repo.head().await?.commit;
             let Some(head) = plan.head.as_ref() else { return Ok(Vec::new()) };

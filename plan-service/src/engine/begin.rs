@@ -327,9 +327,6 @@ async fn work(run: &Run, phase: Phase, anew: bool) {
             let problem = run.why().map(super::run::Halt::problem);
             let state =
                 problem.as_ref().map_or(State::Errored, |problem| State::of(problem.reason));
-            if state == State::Cancelled {
-                run.forget_branch().await;
-            }
             (state, problem)
         }
     };

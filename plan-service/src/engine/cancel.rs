@@ -51,7 +51,6 @@ impl Planner {
         let (planner, id) = (self.clone(), prepared.plan.id);
         self.inner.tasks.spawn(async move {
             let run = prepared.run(&planner);
-            run.forget_branch().await;
             let plan = run.finish(State::Cancelled, Some(problem)).await;
             run.release().await;
             // Who asked may be gone.

@@ -53,7 +53,7 @@ impl Run {
                 return Ok(Err(problem.in_step(key.name.as_str())));
             }
         };
-        let failed = self.judge(&step, &end)?;
+        let failed = self.judge(key, &step, &end)?;
         self.update(|plan| {
             let step = step_of(plan, key);
             step.ended_at = Some(Moment::now());
@@ -165,7 +165,7 @@ impl Run {
     }
 
     /// What is wrong with how a command ended; or that the run was halted.
-    fn judge(&self, step: &Step, end: &End) -> Worked<Option<Problem>> {
+    fn judge(&self, key: &OutputKey, step: &Step, end: &End) -> Worked<Option<Problem>> {
         let command = step.argv.first().map_or("", String::as_str);
         let (reason, message) = match end {
             End::Exited(0) => return Ok(None),
@@ -196,7 +196,8 @@ impl Run {
             ),
         };
         self.check()?;
-        let message = format!("step {}: {message}", step.name);
+        let kind = if key.check { "check" } else { "step" };
+        let message = format!("{kind} {}: {message}", step.name);
         Ok(Some(Problem::new(reason, message).in_step(step.name.as_str())))
     }
 

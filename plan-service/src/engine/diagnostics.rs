@@ -32,15 +32,19 @@ impl Planner {
         let lock_server = patient(stale_counts(&inner.locks)).await;
         let plan = match plan {
             None => None,
-            Some(plan) => Some(PlanDiagnostics {
-                events: inner.store.events(plan.id).await?,
-                outputs: inner.store.outputs(plan.id).await?,
-                lock: match lock_server {
-                    Ok(_) => self.lock_of(plan.id).await.ok().flatten(),
-                    Err(_) => None,
-                },
-                plan,
-            }),
+            Some(plan) => {
+                let lock = match &lock_server {
+                    Ok(_) => self.lock_of(plan.id).await,
+                    Err(error) => Err(error.clone()),
+                };
+                Some(PlanDiagnostics {
+                    events: inner.store.events(plan.id).await?,
+                    outputs: inner.store.outputs(plan.id).await?,
+                    lock: lock.as_ref().ok().cloned().flatten(),
+                    lock_error: lock.err(),
+                    plan,
+                })
+            }
         };
         let active = inner.runs.len();
         Ok(Diagnostics {

@@ -8,9 +8,9 @@ use super::{
     run::{Ended, Run, Worked, chain},
 };
 use crate::{
-    domain::{Fence, Oid, Plan, Problem, ProblemReason},
+    domain::{Fence, Oid, Plan, Problem, ProblemReason, Project},
     error::PlanError,
-    git::{From, GitError, Moved, Raised, RefMove, Repo},
+    git::{From, GitError, Moved, OpenError, Raised, RefMove, Repo},
 };
 
 impl std::convert::From<GitError> for Ended {
@@ -20,13 +20,18 @@ impl std::convert::From<GitError> for Ended {
 }
 
 impl Planner {
-    /// The repository of a plan's project.
+    /// The repository of a plan's project, to look at it or to tidy up.
     pub(super) async fn repo_of(&self, plan: &Plan) -> Result<Repo, PlanError> {
         let project = self.project(&plan.project).await?;
-        self.inner.git.open(&project.path).await.map_err(|error| PlanError::ProjectUnusable {
-            project: project.name,
-            message: format!("{}: {}", project.path.display(), error),
-        })
+        let opened = self.inner.git.open_to_look(&project.path).await;
+        opened.map_err(|error| cannot_open(project, &error))
+    }
+
+    /// The same, for work: it must be such that plans can make what they need.
+    pub(super) async fn repo_to_work_in(&self, plan: &Plan) -> Result<Repo, PlanError> {
+        let project = self.project(&plan.project).await?;
+        let opened = self.inner.git.open(&project.path).await;
+        opened.map_err(|error| cannot_open(project, &error))
     }
 }
 
@@ -43,7 +48,7 @@ impl Run {
     pub(super) async fn repo(&self) -> Worked<Repo> {
         let plan = self.plan().await;
         loop {
-            match self.during(self.planner.repo_of(&plan)).await? {
+            match self.during(self.planner.repo_to_work_in(&plan)).await? {
                 Ok(repo) => return Ok(repo),
                 Err(PlanError::StoreUnavailable(error)) => {
                     self.try_again("find the project", &error).await?;
@@ -107,7 +112,7 @@ impl Run {
         let plan = self.plan().await;
         let forgotten = async {
             let repo = self.planner.repo_of(&plan).await.map_err(|error| chain(&error))?;
-            drop_branch(&repo, &plan, self.fence).await.map_err(|error| chain(&error))
+            drop_branch(&repo, &plan, self.fence).await.map(drop).map_err(|error| chain(&error))
         };
         if let Err(error) = forgotten.await {
             tracing::warn!(plan.id = %plan.id, error, "the plan's branch was not removed");
@@ -115,12 +120,32 @@ impl Run {
     }
 }
 
-/// Removes a plan's branch and fence, unless a later run has raised the fence.
-pub(super) async fn drop_branch(repo: &Repo, plan: &Plan, fence: Fence) -> Result<(), GitError> {
+fn cannot_open(project: Project, error: &OpenError) -> PlanError {
+    let message = format!("{}: {error}", project.path.display());
+    PlanError::ProjectUnusable { project: project.name, message }
+}
+
+/// What became of a plan's branch that was to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dropped {
+    /// Branch and fence are gone.
+    Gone,
+    /// A later run has raised the fence, and has both.
+    Refused,
+}
+
+/// Removes a plan's branch, and then the fence by which it is found.
+pub(super) async fn drop_branch(
+    repo: &Repo,
+    plan: &Plan,
+    fence: Fence,
+) -> Result<Dropped, GitError> {
     if repo.raise_fence(fence).await? == Raised::Refused {
-        return Ok(());
+        return Ok(Dropped::Refused);
     }
     let moves = [RefMove { name: plan.branch(), from: From::Anything, to: None }];
-    let _moved = repo.move_refs(fence, &moves).await?;
-    repo.drop_fence(fence).await
+    match repo.move_refs(fence, &moves).await? {
+        Moved::Moved => repo.drop_fence(fence).await.map(|()| Dropped::Gone),
+        Moved::FenceGone | Moved::Changed => Ok(Dropped::Refused),
+    }
 }

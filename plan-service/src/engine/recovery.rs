@@ -16,14 +16,14 @@ use super::{
     Planner,
     apply::{Until, is_made, repair},
     begin::lock_refused,
-    git_side::drop_branch,
+    git_side::{Dropped, drop_branch},
     run::{Halt, Locks, chain, event},
 };
 use crate::{
     domain::{Fence, Merge, Moment, Phase, Plan, PlanId, Problem, ProblemReason, State},
     error::PlanError,
     git::{Raised, Repo},
-    store::{Ending, PlanFilter, PlanWrite, StoreError},
+    store::{Ending, PlanWrite, StoreError},
 };
 
 /// What the recovery says that it does with a plan, in its lock's metadata.
@@ -61,7 +61,7 @@ impl Planner {
             let Some(last) = projects.last() else { return Ok(()) };
             after = Some(last.name.clone());
             for project in &projects {
-                let Ok(repo) = self.inner.git.open(&project.path).await else { continue };
+                let Ok(repo) = self.inner.git.open_to_look(&project.path).await else { continue };
                 if let Err(error) = repo.prune_worktrees().await {
                     tracing::warn!(project = %project.name, error = %chain(&error),
                         "cannot tell git of removed worktrees");
@@ -80,10 +80,17 @@ impl Planner {
         for id in repo.fenced_plans().await.map_err(failed)? {
             // One that is unknown may be another service's.
             let Some(plan) = self.inner.store.plan(id).await? else { continue };
-            if plan.state.is_final() {
-                let fence = Fence { plan: id, token: plan.fencing_token };
-                drop_branch(repo, &plan, fence).await.map_err(failed)?;
-                tracing::info!(plan.id = %id, "removed the branch of a plan that is over");
+            if !plan.state.is_final() {
+                continue;
+            }
+            let fence = Fence { plan: id, token: plan.fencing_token };
+            match drop_branch(repo, &plan, fence).await {
+                Ok(Dropped::Gone) => {
+                    tracing::info!(plan.id = %id, "removed the branch of a plan that is over");
+                }
+                Ok(Dropped::Refused) => {}
+                Err(error) => tracing::warn!(plan.id = %id, error = %chain(&error),
+                    "cannot remove the branch of a plan that is over"),
             }
         }
         Ok(())
@@ -184,15 +191,17 @@ impl Planner {
             plan.problem = None;
         } else if plan.state != State::Processing {
             // Its merge was noted and not made; how it ended stands.
+            plan.merge = None;
             return Ok(plan);
         } else {
+            plan.merge = None;
             plan.state = State::Errored;
             plan.problem = Some(interrupted(&plan));
         }
         plan.run = None;
         plan.ended_by = Some(locks.plan.owner_id().to_owned());
         for step in plan.steps.iter_mut().chain(&mut plan.checks) {
-            step.stop();
+            step.stop(Moment::now());
         }
         let fence = locks.fence(plan.id);
         loop {
@@ -228,29 +237,15 @@ impl Planner {
         fence: Fence,
         deadline: &Until,
     ) -> Result<(), PlanError> {
-        // One that is ERRORED may have failed without hearing that it was made.
-        for state in [State::Processing, State::Errored] {
-            let filter = PlanFilter {
-                project: Some(plan.project.clone()),
-                phase: Some(Phase::Apply),
-                state: Some(state),
-                ..PlanFilter::default()
-            };
-            let mut before = None;
-            loop {
-                let others = self.plans(&filter, before, PAGE).await?;
-                let Some(last) = others.last() else { break };
-                before = Some(last.id);
-                for merge in others.iter().filter_map(|other| other.merge.as_ref()) {
-                    // The plan's own was looked at when its lock was taken.
-                    if plan.merge.as_ref() == Some(merge) {
-                        continue;
-                    }
-                    let repo = self.repo_of(plan).await?;
-                    if is_made(&repo, merge).await.map_err(|error| unusable(plan, &error))? {
-                        self.repair(&repo, merge, fence, plan, deadline.clone()).await?;
-                    }
-                }
+        let merges = self.inner.store.noted_merges(&plan.project).await?;
+        if merges.is_empty() {
+            return Ok(());
+        }
+        let repo = self.repo_of(plan).await?;
+        // The plan's own was looked at when its lock was taken.
+        for (_, merge) in merges.iter().filter(|(id, _)| *id != plan.id) {
+            if is_made(&repo, merge).await.map_err(|error| unusable(plan, &error))? {
+                self.repair(&repo, merge, fence, plan, deadline.clone()).await?;
             }
         }
         Ok(())

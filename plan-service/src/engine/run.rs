@@ -30,7 +30,11 @@ use tokio_util::sync::CancellationToken;
 
 pub(super) use service_kit::text::chain;
 
-use super::{Inner, Planner, admission::Place, apply::Until};
+use super::{
+    Inner, Planner,
+    admission::Place,
+    apply::{Until, is_made},
+};
 use crate::{
     domain::{
         Event, Fence, Moment, Oid, Phase, Plan, PlanId, Problem, ProblemReason, State, StepState,
@@ -385,15 +389,19 @@ impl Run {
             started_at: Moment::now(),
         });
         let mut drop_outputs = Vec::new();
-        // What was checked once need not hold for a new merge.
         let steps = next.steps.iter_mut().filter(|step| step.state != StepState::Complete);
         let steps = steps.map(|step| (false, step));
+        // What was checked once need not hold for a new merge: all checks run again.
         for (check, step) in steps.chain(next.checks.iter_mut().map(|step| (true, step))) {
+            if step.started_at.is_some() {
+                drop_outputs.push(OutputKey { check, name: step.name.clone() });
+            }
             step.begin_again();
-            drop_outputs.push(OutputKey { check, name: step.name.clone() });
         }
         if anew {
             next.forget_strategy();
+            // All go, whosever they are.
+            drop_outputs.clear();
         }
         let beside = Beside { begins: true, begin_anew: anew, drop_outputs, ..Beside::default() };
         match self.write_once(&plan, &mut next, &beside).await? {
@@ -415,7 +423,17 @@ impl Run {
         mut problem: Option<Problem>,
     ) -> Option<Plan> {
         let give_up = Instant::now() + LAST_WRITE;
+        let mut forgotten = false;
         loop {
+            if state == State::Cancelled && !forgotten {
+                if self.is_merged().await {
+                    tracing::warn!(plan.id = %self.fence.plan, "it was to be cancelled, and the \
+                        project may have its merge: the recovery decides");
+                    return None;
+                }
+                self.forget_branch().await;
+                forgotten = true;
+            }
             match self.write_end(state, problem.clone()).await {
                 Ok(Ending::Written(_)) => return Some(self.plan().await),
                 Ok(Ending::Refused) => {
@@ -427,7 +445,6 @@ impl Run {
                 Ok(Ending::CancelRequested(reason)) => {
                     state = State::Cancelled;
                     problem = Some(Halt::Cancelled(reason).problem());
-                    self.forget_branch().await;
                     continue;
                 }
                 Err(error) => tracing::warn!(plan.id = %self.fence.plan, error = %chain(&error),
@@ -439,6 +456,18 @@ impl Run {
                 return None;
             }
             sleep(AGAIN).await;
+        }
+    }
+
+    /// Whether the project has the merge that the plan has noted, or may have it.
+    async fn is_merged(&self) -> bool {
+        let plan = self.plan().await;
+        let Some(merge) = plan.merge.as_ref().filter(|_| plan.phase == Phase::Apply) else {
+            return false;
+        };
+        match self.planner.repo_of(&plan).await {
+            Ok(repo) => is_made(&repo, merge).await.unwrap_or(true),
+            Err(_) => true,
         }
     }
 
@@ -456,7 +485,7 @@ impl Run {
         next.run = None;
         next.ended_by = Some(self.owner_id().to_owned());
         for step in next.steps.iter_mut().chain(&mut next.checks) {
-            step.stop();
+            step.stop(Moment::now());
         }
         let beside = Beside { ends: true, ..Beside::default() };
         let write = self.as_write(&plan, &mut next, &beside);

@@ -16,7 +16,10 @@ pub(super) struct Workspace {
 
 impl Workspace {
     pub(super) fn new(data_dir: &Path) -> Self {
-        Self { worktrees: data_dir.join("worktrees") }
+        let worktrees = data_dir.join("worktrees");
+        // As git knows it: the folder may be a link to a larger disk.
+        let resolved = worktrees.canonicalize();
+        Self { worktrees: resolved.unwrap_or(worktrees) }
     }
 
     /// Where the worktrees of a run stand.

@@ -20,7 +20,7 @@ impl Repo {
     /// When git fails, or one of them does not exist.
     pub async fn patch(&self, from: &Oid, to: &Oid, max_bytes: usize) -> Result<Patch, GitError> {
         let command = self.command().read_only().args(["diff-tree", "-r", "-p", "-M", "-l1000"]);
-        let command = command.args(["--binary", "--full-index"]);
+        let command = command.arg("--binary");
         let command = command.args(["--no-color", "--no-ext-diff", "--no-textconv"]);
         let command = command.args(["--src-prefix=a/", "--dst-prefix=b/"]);
         let command = command.args([from.as_str(), to.as_str()]);

@@ -298,6 +298,7 @@ fn plan_diagnostics(diagnostics: PlanDiagnostics) -> wire::PlanDiagnostics {
             .map(|(key, output)| tail(key, output, each))
             .collect(),
         lock: diagnostics.lock.map(lock),
+        lock_error: diagnostics.lock_error.unwrap_or_default(),
     }
 }
 

@@ -255,7 +255,11 @@ impl PlanService for PlanApi {
             let asked = check.plan_id(&plan_id);
             let id = check.finish_with(asked)?;
             // Until the answer is made, and not only until git has ended.
-            let _turn = self.diffs.acquire().await;
+            let _turn = tokio::select! {
+                biased;
+                () = self.planner.refuses() => return Err(PlanError::ShuttingDown),
+                turn = self.diffs.acquire() => turn,
+            };
             let diff = self.planner.diff(id, most).await?;
             Ok(convert::diff(diff, most))
         })

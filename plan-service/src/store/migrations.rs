@@ -12,13 +12,15 @@ use sqlx::{
 
 use super::{OpenError, StoreError};
 
-const POSTGRES: [Script; 2] = [
+const POSTGRES: [Script; 3] = [
     (1, "plans", include_str!("../../../migrations/plan/postgres/0001_plans.sql")),
     (2, "output_tokens", include_str!("../../../migrations/plan/postgres/0002_output_tokens.sql")),
+    (3, "noted_merges", include_str!("../../../migrations/plan/postgres/0003_noted_merges.sql")),
 ];
-const SQLITE: [Script; 2] = [
+const SQLITE: [Script; 3] = [
     (1, "plans", include_str!("../../../migrations/plan/sqlite/0001_plans.sql")),
     (2, "output_tokens", include_str!("../../../migrations/plan/sqlite/0002_output_tokens.sql")),
+    (3, "noted_merges", include_str!("../../../migrations/plan/sqlite/0003_noted_merges.sql")),
 ];
 
 /// Where an engine notes which migrations it has seen. Not sqlx's default, so

@@ -11,8 +11,8 @@ use super::{
     database::{Database, Engine},
 };
 use crate::domain::{
-    ActionName, ActionTemplate, Change, Changeset, ChangesetId, Event, Fence, Moment, Name, Phase,
-    Plan, PlanId, Project, State,
+    ActionName, ActionTemplate, Change, Changeset, ChangesetId, Event, Fence, Merge, Moment, Name,
+    Phase, Plan, PlanId, Project, State,
 };
 
 mod actions;
@@ -120,6 +120,11 @@ impl Store for SqlStore {
     async fn processing_plans(&self) -> Result<Vec<PlanId>, StoreError> {
         let db = &self.database;
         db.in_time(|| read::processing(db)).await
+    }
+
+    async fn noted_merges(&self, project: &Name) -> Result<Vec<(PlanId, Merge)>, StoreError> {
+        let db = &self.database;
+        db.in_time(|| read::noted_merges(db, project)).await
     }
 
     async fn count_plans(&self) -> Result<Vec<(Phase, State, u64)>, StoreError> {

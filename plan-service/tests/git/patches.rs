@@ -102,7 +102,7 @@ async fn as_git_prints_them() {
         assert!(text.contains(part), "{part:?} in {text}");
     }
     project.git(&["config", "core.quotePath", "false"]);
-    let printed = project.git(&["diff", "--binary", "--full-index", from.as_str(), to.as_str()]);
+    let printed = project.git(&["diff", "--binary", from.as_str(), to.as_str()]);
     assert_eq!(text, printed);
 }
 

@@ -269,6 +269,26 @@ async fn a_cancel_finds_the_merge_of_a_run_that_failed() {
     stage.assert_merged_alone();
 }
 
+/// A wish that is noted while the merge can neither be finished nor taken back
+/// ends no plan: the project has its merge.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wish_does_not_cancel_what_the_project_has() {
+    let stage = Stage::new(Hold::After).await;
+    stage.applies_until("move").await;
+    let readme = stage.repo.path().join("README");
+    fs::write(&readme, "somebody's\n").unwrap();
+    arm(&stage.scene.gate, "full");
+    assert!(stage.ask(Asked::Cancel).await.unwrap().cancel_requested);
+    stage.scene.gate.open("move");
+    stage.dying.plans().idle().await;
+    stage.locks_run_out().await;
+    let plan = stage.other.plans().get(&stage.id).await.unwrap();
+    assert_eq!(plan.state(), PlanState::Processing, "{plan:#?}");
+    fs::write(&readme, "a project\n").unwrap();
+    stage.comes_too_late(Asked::Cancel).await;
+    stage.assert_merged_alone();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_next_plan_finishes_the_merge_of_a_run_that_failed() {
     let stage = neither_finished_nor_taken_back().await;

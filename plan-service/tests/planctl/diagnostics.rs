@@ -33,7 +33,7 @@ fn answers(fake: &Fake, lock_server: LockServerDiagnostics) {
             plan: Some(plan(PlanPhase::Execute, PlanState::Processing)),
             events: vec![event],
             tails: vec![tail],
-            lock: None,
+            ..PlanDiagnostics::default()
         });
         let count = StateCount {
             phase: PlanPhase::Apply.into(),
@@ -81,7 +81,7 @@ async fn a_plan_is_shown_from_near() {
     answers(&fake, well());
     planctl.run(&["diagnostics", ID]).await.ended_with(0).says(&[
         &format!("plan        {ID}\n"),
-        "Lock\n  not told\n",
+        "Lock\n  not held\n",
         "2026-01-02T03:04:01Z  EXECUTE  PROCESSING  9      a-1\n",
         "What build wrote\n  the end\\u{7}\n",
     ]);
@@ -118,6 +118,7 @@ async fn a_lock_is_free_only_where_somebody_could_tell() {
         fake.on(move |_: GetDiagnosticsRequest| {
             let plan = PlanDiagnostics {
                 plan: Some(plan(PlanPhase::Execute, state)),
+                lock_error: lock_server.error.clone(),
                 ..PlanDiagnostics::default()
             };
             Ok(GetDiagnosticsResponse {

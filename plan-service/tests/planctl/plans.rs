@@ -149,8 +149,8 @@ async fn a_card_tells_a_lock_that_is_free_from_one_that_is_not_known() {
         (PlanState::Processing, error, "lock        not known: no answer within 3s\n"),
         (PlanState::Complete, error, "lock        not known: no answer within 3s\n"),
         (PlanState::Complete, "", "lock        not held\n"),
-        // Such as an older service, which is not asked for it.
-        (PlanState::Processing, "", "lock        not told\n"),
+        // Its run is gone, and its lock too.
+        (PlanState::Processing, "", "lock        not held\n"),
     ] {
         fake.on(move |_: GetPlanRequest| {
             let plan = Some(executing(state, &[("fmt", StepState::Running)]));

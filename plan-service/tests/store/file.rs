@@ -98,3 +98,9 @@ async fn what_it_cannot_use_is_refused_with_a_reason() {
         assert!(refusal.to_string().contains(&path), "{refusal}");
     }
 }
+
+#[tokio::test]
+async fn merges_of_plans_from_before_are_found() {
+    let script = include_str!("../../../migrations/plan/sqlite/0003_noted_merges.sql");
+    crate::suite::plans::merges_of_old_plans_are_found(&Kit::file().await, script).await;
+}

@@ -45,6 +45,7 @@ on_each_store! {
     plans::only_what_runs_is_cancelled,
     plans::an_end_gives_way_to_the_wish_to_cancel,
     plans::what_runs_is_found,
+    plans::noted_merges_are_found,
     lists::plans_are_listed_newest_first,
     lists::plans_are_filtered,
     fences::a_late_write_changes_nothing,

@@ -154,3 +154,9 @@ async fn a_standby_is_not_ready() {
     let done = store.write_plan(fence(&plan, 2), PlanWrite::of(&plan)).await.unwrap();
     assert_eq!(written(done), 2);
 }
+
+#[tokio::test]
+async fn merges_of_plans_from_before_are_found() {
+    let script = include_str!("../../../migrations/plan/postgres/0003_noted_merges.sql");
+    crate::suite::plans::merges_of_old_plans_are_found(&Kit::postgres().await, script).await;
+}

@@ -217,6 +217,7 @@ fn diagnostics_fit_and_keep_what_is_newest() {
             events: (0..1_000).map(event).collect(),
             outputs: (0..1_000).map(|at| (key(at), output.clone())).collect(),
             lock: None,
+            lock_error: None,
         }),
     };
     let message = diagnostics(of);
@@ -257,6 +258,7 @@ fn what_is_long_about_a_problem_hides_nothing_else() {
         events: vec![event, later],
         outputs: BTreeMap::new(),
         lock: None,
+        lock_error: None,
     };
     let events = plan_diagnostics(about).events;
     let tokens: Vec<_> = events.iter().map(|event| event.fencing_token).collect();

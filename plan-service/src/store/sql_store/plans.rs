@@ -22,8 +22,8 @@ pub(super) async fn add(
     let mut transaction = db.write().await?;
     let add =
         sql("INSERT INTO plans (plan_id, project, action, phase, state, document, fencing_token,
-                            version, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING");
+                            version, created_at, updated_at, merge)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING");
     let add = add
         .bind(plan.id.to_string())
         .bind(plan.project.as_str())
@@ -34,7 +34,8 @@ pub(super) async fn add(
         .bind(fence::token(fence)?)
         .bind(FIRST_VERSION)
         .bind(plan.created_at.micros())
-        .bind(plan.updated_at.micros());
+        .bind(plan.updated_at.micros())
+        .bind(merge(plan)?);
     if transaction.execute(add).await? == 0 {
         transaction.rollback().await?;
         return Ok(false);
@@ -62,7 +63,7 @@ pub(super) async fn end(
     let mut transaction = db.write().await?;
     let written = write_in(&mut transaction, fence, write, true).await?;
     if written == Fenced::Refused {
-        // Under the row's lock if it is the wish that refused it, and not the fence.
+        // Tokens and wishes only grow while a run lasts: what refused it is there still.
         let wish = sql("SELECT plan_id, cancel_requested FROM plans
              WHERE plan_id = $1 AND fencing_token <= $2 AND cancel_requested IS NOT NULL");
         let wish = wish.bind(fence.plan.to_string()).bind(fence::token(fence)?);
@@ -97,7 +98,7 @@ async fn write_in(
     let document = document(plan, fence)?;
     let mut update =
         sql("UPDATE plans SET fencing_token = $2, version = version + 1, phase = $3, state = $4,
-                          document = $5, updated_at = $6");
+                          document = $5, updated_at = $6, merge = $7");
     if write.forget_cancel {
         update.push(", cancel_requested = NULL");
     }
@@ -112,7 +113,8 @@ async fn write_in(
         .bind(plan.phase.as_str())
         .bind(plan.state.as_str())
         .bind(document)
-        .bind(plan.updated_at.micros());
+        .bind(plan.updated_at.micros())
+        .bind(merge(plan)?);
     let Some(row) = transaction.row(update).await? else { return Ok(Fenced::Refused) };
     let version = row.count("version")?;
     if !with_plan(transaction, plan.id, write).await? {
@@ -150,11 +152,18 @@ async fn with_plan(
         let drop = sql("DELETE FROM changesets WHERE plan_id = $1 AND commit_id IS NULL");
         transaction.execute(drop.bind(id.to_string())).await?;
     }
-    for key in &write.drop_outputs {
-        let drop =
-            sql("DELETE FROM step_outputs WHERE plan_id = $1 AND is_check = $2 AND name = $3");
-        let drop = drop.bind(id.to_string()).bind(key.check).bind(key.name.as_str());
-        transaction.execute(drop).await?;
+    for check in [false, true] {
+        let names = write.drop_outputs.iter().filter(|key| key.check == check);
+        let names: Vec<_> = names.map(|key| key.name.as_str()).collect();
+        if !names.is_empty() {
+            let mut drop = sql("DELETE FROM step_outputs WHERE plan_id = ");
+            drop.push_value(id.to_string());
+            drop.push(" AND is_check = ");
+            drop.push_value(check);
+            drop.push(" AND name IN ");
+            drop.push_list(names);
+            transaction.execute(drop).await?;
+        }
     }
     Ok(true)
 }
@@ -201,6 +210,12 @@ async fn note(
         .bind(event.fencing_token)
         .bind(event.instance.as_str());
     transaction.execute(note).await.map(drop)
+}
+
+/// The merge that a plan has noted.
+fn merge(plan: &Plan) -> Result<Option<String>, StoreError> {
+    let merge = plan.merge.as_ref().map(serde_json::to_string).transpose();
+    merge.map_err(|error| StoreError::wrong(format!("plan {}: {error}", plan.id)))
 }
 
 fn document(plan: &Plan, fence: Fence) -> Result<String, StoreError> {

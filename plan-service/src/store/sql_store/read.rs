@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, de::DeserializeOwned, de::IntoDeserializer as _};
 
 use crate::{
-    domain::{Event, Moment, Phase, Plan, PlanId, State},
+    domain::{Event, Merge, Moment, Name, Phase, Plan, PlanId, State},
     store::{
         PlanFilter, StoreError,
         connection::{Row, Statement, sql},
@@ -93,13 +93,28 @@ pub(super) async fn processing(db: &Database) -> Result<Vec<PlanId>, StoreError>
     let list = sql("SELECT plan_id FROM plans WHERE state = 'PROCESSING' ORDER BY plan_id");
     let rows = transaction.rows(list).await?;
     transaction.commit().await?;
-    rows.iter()
-        .map(|row| {
-            let id: String = row.get("plan_id")?;
-            PlanId::parse(&id)
-                .map_err(|error| StoreError::Unreadable(format!("plan {id:?}: its id {error}")))
-        })
-        .collect()
+    rows.iter().map(plan_id).collect()
+}
+
+fn plan_id(row: &Row) -> Result<PlanId, StoreError> {
+    let id: String = row.get("plan_id")?;
+    PlanId::parse(&id)
+        .map_err(|error| StoreError::Unreadable(format!("plan {id:?}: its id {error}")))
+}
+
+pub(super) async fn noted_merges(
+    db: &Database,
+    project: &Name,
+) -> Result<Vec<(PlanId, Merge)>, StoreError> {
+    let mut transaction = db.read().await?;
+    // The words of the index, so that it is used.
+    let list = sql("SELECT plan_id, merge FROM plans WHERE project = $1
+         AND merge IS NOT NULL AND state IN ('PROCESSING', 'ERRORED') ORDER BY plan_id");
+    let rows = transaction.rows(list.bind(project.as_str())).await?;
+    transaction.commit().await?;
+    let merges = rows.iter().map(|row| Ok((plan_id(row)?, optional(row, "merge")?)));
+    let merges = merges.collect::<Result<Vec<_>, StoreError>>()?;
+    Ok(merges.into_iter().filter_map(|(id, merge)| Some((id, merge?))).collect())
 }
 
 pub(super) async fn count(db: &Database) -> Result<Vec<(Phase, State, u64)>, StoreError> {

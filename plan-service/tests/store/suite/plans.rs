@@ -185,3 +185,53 @@ pub(crate) async fn what_runs_is_found(kit: Kit) {
     ];
     assert_eq!(kit.store.count_plans().await.unwrap(), counts);
 }
+
+/// Those of plans that may have died on the way, and of no others.
+pub(crate) async fn noted_merges_are_found(kit: Kit) {
+    let merge = Merge { branch: "refs/heads/main".to_owned(), from: oid('a'), commit: oid('b') };
+    let mut expected = Vec::new();
+    for (state, noted) in [
+        (State::Processing, true),
+        (State::Processing, false),
+        (State::Errored, true),
+        (State::Applied, true),
+        (State::Cancelled, true),
+    ] {
+        let mut plan = new_plan();
+        kit.add(&plan).await;
+        (plan.phase, plan.state) = (Phase::Apply, state);
+        plan.merge = noted.then(|| merge.clone());
+        kit.write(2, PlanWrite::of(&plan)).await;
+        if noted && !state.is_final() {
+            expected.push((plan.id, merge.clone()));
+        }
+    }
+    expected.sort_by_key(|(id, _)| *id);
+    let project = new_plan().project;
+    assert_eq!(kit.store.noted_merges(&project).await.unwrap(), expected);
+    assert_eq!(kit.store.noted_merges(&crate::kit::name("other")).await.unwrap(), []);
+    // One that is not noted any more is not found.
+    let mut plan = kit.store.plan(expected[0].0).await.unwrap().unwrap();
+    plan.merge = None;
+    kit.write(2, PlanWrite::of(&plan)).await;
+    assert_eq!(kit.store.noted_merges(&project).await.unwrap(), expected[1..]);
+}
+
+/// Plans of before the column are found, too: `migration` is the script that
+/// made it.
+pub(crate) async fn merges_of_old_plans_are_found(kit: &Kit, migration: &str) {
+    let merge = Merge { branch: "refs/heads/ä".to_owned(), from: oid('a'), commit: oid('b') };
+    let mut plan = kit.added().await;
+    // Neither does one with a NUL stop it.
+    assert!(kit.added().await.steps.iter().any(|step| step.argv.iter().any(|a| a.contains('\0'))));
+    (plan.phase, plan.state, plan.merge) = (Phase::Apply, State::Errored, Some(merge.clone()));
+    plan.steps.clear();
+    (plan.checks, plan.problem) = (Vec::new(), None);
+    kit.write(2, PlanWrite::of(&plan)).await;
+    kit.sql("UPDATE plans SET merge = NULL").await;
+    assert_eq!(kit.store.noted_merges(&plan.project).await.unwrap(), []);
+    let fill = migration.lines().find(|line| line.starts_with("UPDATE ")).unwrap();
+    kit.sql(fill).await;
+    assert_eq!(kit.store.noted_merges(&plan.project).await.unwrap(), [(plan.id, merge)]);
+    assert_eq!(kit.sql("UPDATE plans SET merge = NULL WHERE merge IS NOT NULL").await, 1);
+}

@@ -4,7 +4,7 @@
 mod heard;
 mod view;
 
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use proto::plan::v1::{
@@ -52,8 +52,6 @@ pub(super) struct Follower {
     /// Since when there has been no event for want of a connection.
     away_since: Option<Instant>,
     heard: Heard,
-    /// What is to be told next.
-    ready: VecDeque<Event>,
 }
 
 impl Follower {
@@ -68,7 +66,6 @@ impl Follower {
             last: None,
             away_since: None,
             heard: Heard::default(),
-            ready: VecDeque::new(),
         }
     }
 
@@ -81,9 +78,6 @@ impl Follower {
     /// again.
     pub(super) async fn next(&mut self) -> Result<Option<Told>, Failure> {
         loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Ok(Some(Told::Event(event)));
-            }
             let Some(stream) = &mut self.stream else {
                 match self.open().await {
                     Ok(stream) => self.stream = Some(stream),
@@ -99,8 +93,10 @@ impl Follower {
             let failure = match stream.message().await {
                 Ok(Some(WatchPlanResponse { event: Some(event) })) => {
                     self.away_since = None;
-                    self.heard(event);
-                    continue;
+                    match self.news(event) {
+                        Some(event) => return Ok(Some(Told::Event(event))),
+                        None => continue,
+                    }
                 }
                 Ok(Some(WatchPlanResponse { event: None })) => continue,
                 Ok(None) if self.is_over() => return Ok(None),
@@ -163,15 +159,15 @@ impl Follower {
         ))
     }
 
-    /// Puts what of an event has not been told before in line.
-    fn heard(&mut self, event: Event) {
+    /// What of an event has not been told before.
+    fn news(&mut self, event: Event) -> Option<Event> {
         match event {
             Event::Plan(plan) => {
                 self.last = Some(plan.clone());
-                self.ready.push_back(Event::Plan(plan));
+                Some(Event::Plan(plan))
             }
-            Event::Output(part) => self.ready.extend(self.heard.part(part).map(Event::Output)),
-            other => self.ready.push_back(other),
+            Event::Output(part) => self.heard.part(part).map(Event::Output),
+            other => Some(other),
         }
     }
 }

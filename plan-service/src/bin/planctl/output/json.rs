@@ -252,6 +252,7 @@ fn plan_diagnostics(it: &PlanDiagnostics) -> Value {
         "events": all(&it.events, plan_event),
         "tails": all(&it.tails, tail),
         "lock": it.lock.as_ref().map(lock),
+        "lock_error": Some(&it.lock_error).filter(|error| !error.is_empty()),
     })
 }
 

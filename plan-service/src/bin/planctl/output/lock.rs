@@ -1,7 +1,7 @@
 //! What is known of a plan's lock: that somebody holds it, that nobody does, or
 //! nothing, and why.
 
-use proto::plan::v1::{GetPlanResponse, LockView, PlanDiagnostics, PlanState};
+use proto::plan::v1::{GetPlanResponse, LockView, PlanDiagnostics};
 use service_kit::cli::{
     Style, escape,
     escape::escaped,
@@ -21,30 +21,25 @@ pub(crate) enum Lock {
     NotHeld,
     /// The lock server has not told, in these words.
     NotKnown(String),
-    /// The service has not told, such as one that is older than the question.
-    NotTold,
 }
 
 impl Lock {
     /// Of an answer to the question for the plan with its lock.
     pub(crate) fn of(answer: &GetPlanResponse) -> Self {
-        let state = answer.plan.as_ref().map(|plan| plan.state());
-        Self::told(answer.lock.as_ref(), &answer.lock_error, state)
+        Self::told(answer.lock.as_ref(), &answer.lock_error)
     }
 
-    /// Of a plan from near; the error is the lock server's, if it is away.
-    pub(crate) fn from_near(it: &PlanDiagnostics, error: &str) -> Self {
-        let state = it.plan.as_ref().map(|plan| plan.state());
-        Self::told(it.lock.as_ref(), error, state)
+    /// Of a plan from near.
+    pub(crate) fn from_near(it: &PlanDiagnostics) -> Self {
+        Self::told(it.lock.as_ref(), &it.lock_error)
     }
 
-    fn told(lock: Option<&LockView>, error: &str, state: Option<PlanState>) -> Self {
-        match (lock, error, state) {
-            (Some(lock), ..) => Self::Held(lock.clone()),
-            // A run holds its plan's lock: whoever tells of none has not looked.
-            (None, "", None | Some(PlanState::Processing)) => Self::NotTold,
-            (None, "", Some(_)) => Self::NotHeld,
-            (None, error, _) => Self::NotKnown(error.to_owned()),
+    fn told(lock: Option<&LockView>, error: &str) -> Self {
+        match (lock, error) {
+            (Some(lock), _) => Self::Held(lock.clone()),
+            // Also of a plan that is PROCESSING: then its run is gone.
+            (None, "") => Self::NotHeld,
+            (None, error) => Self::NotKnown(error.to_owned()),
         }
     }
 
@@ -58,7 +53,6 @@ impl Lock {
             Self::NotKnown(error) => {
                 format!("{}: {}", style.warning("not known"), escape::line(error))
             }
-            Self::NotTold => "not told".to_owned(),
         })
     }
 }
@@ -84,7 +78,7 @@ fn held(lock: &LockView, style: Style) -> String {
 #[cfg(test)]
 mod tests {
     use prost_types::Timestamp;
-    use proto::plan::v1::Plan;
+    use proto::plan::v1::{Plan, PlanState};
 
     use super::*;
 
@@ -122,7 +116,7 @@ mod tests {
         assert_eq!(answer(processing, None, "away"), Lock::NotKnown("away".to_owned()));
         assert_eq!(answer(PlanState::Errored, None, "x"), Lock::NotKnown("x".to_owned()));
         assert_eq!(answer(PlanState::Errored, None, ""), Lock::NotHeld);
-        assert_eq!(answer(processing, None, ""), Lock::NotTold);
+        assert_eq!(answer(processing, None, ""), Lock::NotHeld);
     }
 
     #[test]

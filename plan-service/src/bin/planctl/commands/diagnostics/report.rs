@@ -113,8 +113,7 @@ impl Report {
             text.push_str(&format!("\n{}", states_table(&it.plans, style)));
         }
         if let Some(plan) = &it.plan {
-            let lock = lock_of(plan, it.lock_server.as_ref());
-            text.push_str(&format!("\n{}", from_near(plan, &lock, style)));
+            text.push_str(&format!("\n{}", from_near(plan, style)));
         }
         text
     }
@@ -142,22 +141,13 @@ fn lock_findings(it: &LockServerDiagnostics) -> Vec<String> {
     )]
 }
 
-/// What is known of the plan's lock, as the lock server is.
-fn lock_of(it: &PlanDiagnostics, lock_server: Option<&LockServerDiagnostics>) -> Lock {
-    match lock_server {
-        Some(LockServerDiagnostics { reachable: true, .. }) => Lock::from_near(it, ""),
-        Some(away) if !away.error.is_empty() => Lock::from_near(it, &away.error),
-        _ => Lock::from_near(it, "the lock server does not answer"),
-    }
-}
-
 /// A plan's card, its history, and the end of what its steps wrote.
-fn from_near(it: &PlanDiagnostics, lock: &Lock, style: Style) -> String {
+fn from_near(it: &PlanDiagnostics, style: Style) -> String {
     let mut text = match &it.plan {
         Some(plan) => plan_card(plan, &Lock::Unasked, style),
         None => String::new(),
     };
-    if let Some(lock) = lock.words(style) {
+    if let Some(lock) = Lock::from_near(it).words(style) {
         text.push_str(&format!("\n{}\n  {lock}\n", style.heading("Lock")));
     }
     if !it.events.is_empty() {
