@@ -35,8 +35,8 @@ pub enum PlanError {
     },
     /// The project has changes of its own where the merge would write.
     #[error(
-        "project {project} has uncommitted changes in {} that the merge would touch: commit or \
-         stash them, then apply again",
+        "project {project} has uncommitted changes in {} that the merge would touch: commit them, \
+         or stash or move them away, then apply again",
         files_in_words(.files)
     )]
     UncommittedChanges {
@@ -66,7 +66,10 @@ pub enum PlanError {
     #[error("there is no plan {0}")]
     PlanNotFound(PlanId),
     /// The name is taken, or the folder is registered.
-    #[error("project {} is there already, at {}", .0.name, .0.path.display())]
+    #[error(
+        "project {} is there already, at {}: a project has one name and one folder",
+        .0.name, .0.path.display()
+    )]
     ProjectExists(Project),
     /// The name is taken.
     #[error("action {0} is there already, and actions do not change: choose another name")]

@@ -245,7 +245,12 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Notes that somebody wants a plan that is `PROCESSING` to be cancelled,
     /// and why. False when it is not `PROCESSING`. Needs no fence: the run reads
     /// it.
-    async fn request_cancel(&self, id: PlanId, reason: &str) -> Result<bool, StoreError>;
+    async fn request_cancel(
+        &self,
+        id: PlanId,
+        reason: &str,
+        at: Moment,
+    ) -> Result<bool, StoreError>;
 
     /// Why somebody wants the plan to be cancelled, if somebody does.
     async fn cancel_requested(&self, id: PlanId) -> Result<Option<String>, StoreError>;

@@ -315,8 +315,8 @@ fn uncommitted(files: &[RepoPath]) -> Problem {
     Problem::new(
         ProblemReason::UncommittedChanges,
         format!(
-            "the project has uncommitted changes that the merge would touch: {}; commit or stash \
-             them, then retry",
+            "the project has uncommitted changes that the merge would touch: {}; commit them, or \
+             stash or move them away, then retry",
             files_in_words(&shown)
         ),
     )

@@ -8,7 +8,7 @@ use tokio::{sync::oneshot, time::sleep};
 
 use super::{Planner, begin::Prepared, run::Halt};
 use crate::{
-    domain::{Move, Plan, PlanId, State},
+    domain::{Moment, Move, Plan, PlanId, State},
     error::PlanError,
 };
 
@@ -30,7 +30,7 @@ impl Planner {
                 Ok(prepared) => return self.cancel_at_rest(prepared, reason).await,
                 // A full instance can still tell a run to end.
                 Err(refused @ (PlanError::Conflict(_) | PlanError::Overloaded { .. })) => {
-                    if self.inner.store.request_cancel(id, reason).await? {
+                    if self.inner.store.request_cancel(id, reason, Moment::now()).await? {
                         self.inner.runs.poke(id);
                         return self.plan(id).await;
                     }

@@ -11,9 +11,10 @@ use std::{
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::run::{Ended, Halt, Run, Worked, chain};
+use super::run::{Ended, Halt, RAN_OUT, Run, Worked, chain};
 use crate::{
     domain::{Moment, Oid, Plan, Problem, ProblemReason, Step, StepState},
+    error::PlanError,
     git::Worktree,
     runner::{End, Job, Running, Stop, TailBuffer},
     store::{OutputKey, OutputTail},
@@ -171,7 +172,7 @@ impl Run {
             End::Exited(0) => return Ok(None),
             // Killed together with everything else: not the step's own fault.
             End::Stopped | End::DeadlinePassed => {
-                self.halt(Halt::LockLost("the lease ran out".to_owned()));
+                self.halt(Halt::LockLost(RAN_OUT.to_owned()));
                 return Err(Ended::Halted);
             }
             End::Exited(code) => {
@@ -216,9 +217,22 @@ impl Run {
         match self.during(worktree.snapshot()).await? {
             Ok(tree) => Ok(tree),
             Err(error) => {
-                let message =
-                    format!("step {}: what it left cannot be read: {}", key.name, chain(&error));
-                Err(self.fail(key, Problem::new(ProblemReason::StepFailed, message)).await)
+                let problem = match self.planner.repo_of(&self.plan().await).await {
+                    // Not the step's fault.
+                    Err(gone @ PlanError::ProjectUnusable { .. }) => Problem::new(
+                        ProblemReason::ProjectUnusable,
+                        format!("{gone}; retry when it is back"),
+                    ),
+                    _ => Problem::new(
+                        ProblemReason::StepFailed,
+                        format!(
+                            "step {}: what it left cannot be read: {}",
+                            key.name,
+                            chain(&error)
+                        ),
+                    ),
+                };
+                Err(self.fail(key, problem).await)
             }
         }
     }

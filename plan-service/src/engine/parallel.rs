@@ -130,8 +130,8 @@ fn clash(key: &OutputKey, files: &[RepoPath]) -> Problem {
     Problem::new(
         ProblemReason::StepsConflict,
         format!(
-            "step {} changed the same places as a step that ran beside it: {}; give them different \
-             groups",
+            "step {} changed the same places as a step that ran beside it: {}; a retry runs it \
+             again after the others; in a new action, give them different groups",
             key.name,
             files_in_words(&shown)
         ),

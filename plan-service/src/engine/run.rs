@@ -56,6 +56,10 @@ const LAST_WRITE: Duration = Duration::from_secs(10);
 /// Between two attempts of a write.
 const AGAIN: Duration = Duration::from_millis(200);
 
+/// Why a lease is over that nobody has taken away.
+pub(super) const RAN_OUT: &str = "its lease ran out, because it could not be renewed in time (was \
+                                  the lock server away, or the machine asleep?)";
+
 /// The work on one plan under its lock.
 #[derive(Debug)]
 pub(super) struct Run {
@@ -275,7 +279,7 @@ impl Run {
                     if Deadline::now() >= *self.deadline.borrow() {
                         // Also when the machine has slept, which the clock that
                         // leases are trusted by does not see.
-                        break self.halt(Halt::LockLost("its lease ran out".to_owned()));
+                        break self.halt(Halt::LockLost(RAN_OUT.to_owned()));
                     }
                     self.deadline.send_replace(deadline(&self.plan_lock, self.project_lock.as_ref()));
                     count.is_multiple_of(LOOKS_TO_CANCEL)
@@ -514,7 +518,10 @@ impl Halt {
         match self {
             Self::LockLost(why) => Problem::new(
                 ProblemReason::LockLost,
-                format!("the lock was lost while the phase ran, so its commands were ended: {why}"),
+                format!(
+                    "the lock was lost while the phase ran, so its commands were ended: {why}; \
+                     retry it"
+                ),
             ),
             Self::Cancelled(reason) if reason.is_empty() => {
                 Problem::new(ProblemReason::Cancelled, "cancelled")

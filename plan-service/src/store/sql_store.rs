@@ -142,9 +142,14 @@ impl Store for SqlStore {
         db.in_time(|| plans::end(db, fence, &write)).await
     }
 
-    async fn request_cancel(&self, id: PlanId, reason: &str) -> Result<bool, StoreError> {
+    async fn request_cancel(
+        &self,
+        id: PlanId,
+        reason: &str,
+        at: Moment,
+    ) -> Result<bool, StoreError> {
         let db = &self.database;
-        db.in_time(|| plans::request_cancel(db, id, reason)).await
+        db.in_time(|| plans::request_cancel(db, id, reason, at)).await
     }
 
     async fn cancel_requested(&self, id: PlanId) -> Result<Option<String>, StoreError> {

@@ -168,3 +168,34 @@ async fn an_instance_has_no_children_left_after_all_that() {
         assert_eq!(children.trim(), "");
     }
 }
+
+/// Nobody blames the step, and nothing that it needs is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_project_that_disappears_while_a_step_runs() {
+    let scene = Scene::on_sqlite("20s").await;
+    let mut instance = scene.instance("only", &[]).await;
+    let repo = scene.repo("project");
+    let plans = instance.plans();
+    plans.register(&repo).await;
+    let script = ". \"$GATE/words.sh\"; pass here; echo new > new.txt";
+    let template = scene.gate.on(Template::new("test/slow").step(sh("slow", script)));
+    let id = plans.plan_of(template, &repo).await;
+    plans.execute(&id).await.unwrap();
+    scene.gate.reached("here").await;
+    let away = scene.path("away");
+    std::fs::rename(repo.path(), &away).unwrap();
+    scene.gate.open("here");
+    let plan = plans.until(&id, (PlanPhase::Execute, PlanState::Errored)).await;
+    let problem = plan.problem.unwrap();
+    assert_eq!(problem.reason, "PROJECT_UNUSABLE", "{problem:?}");
+    assert!(problem.message.ends_with("; retry when it is back"), "{}", problem.message);
+    std::fs::rename(&away, repo.path()).unwrap();
+    plans.retry_when_free(&id).await;
+    plans.until(&id, (PlanPhase::Execute, PlanState::Complete)).await;
+    plans.apply_whole(&id).await;
+    repo.assert_clean();
+    // What git knows of the first run's worktree could not be removed then.
+    instance.kill();
+    instance.start_again().await;
+    repo.assert_no_traces();
+}

@@ -9,6 +9,7 @@ use proto::{
     },
     plan_reason as reason,
 };
+use serde_json::json;
 use tonic::Code;
 
 use super::{
@@ -102,6 +103,11 @@ async fn a_file_that_is_wrong_is_told_by_line_and_nothing_is_sent() {
         planctl.run(&arguments).await.ended_with(64).complains(words);
         let error = planctl.error(&arguments, 64).await;
         assert_eq!(error["reason"], "ACTION_FILE_INVALID");
+        if name == "two.toml" {
+            let (fields, lines) = (&error["metadata"]["fields"], &error["metadata"]["lines"]);
+            assert!(fields["steps[0].name"].is_string(), "{error}");
+            assert_eq!(*lines, json!({"steps[0].name": 7, "steps[0].time_limit": 9}));
+        }
     }
     let none = folder.path().join("none.toml");
     let answer = planctl.run(&["action", "create", "-f", none.to_str().unwrap()]).await;
@@ -169,6 +175,11 @@ async fn actions_are_listed_and_shown() {
     assert_eq!(asked[0].namespace.as_deref(), Some("edit"));
     let answer = planctl.run(&["action", "show", "edit/rename"]).await.ended_with(0);
     answer.says(&["name        edit/rename\n", "Steps\n  sed: sed 's/a b/x/'\n"]);
+    fake.on(|_: ListActionsRequest| Ok(ListActionsResponse::default()));
+    let answer = planctl.run(&["action", "list", "--namespace", "zz"]).await.ended_with(0);
+    answer.says(&["No actions in namespace zz: `planctl action list` shows"]);
+    let answer = planctl.run(&["action", "list"]).await.ended_with(0);
+    answer.says(&["No actions: `planctl action create -f FILE` creates one.\n"]);
     let answer = planctl.json(&["action", "show", "edit/rename"]).await;
     assert_eq!(answer["action"]["steps"][0]["argv"][1], "s/a b/x/");
 }

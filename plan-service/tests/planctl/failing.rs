@@ -30,6 +30,7 @@ async fn wrong_arguments_end_with_64_and_say_what_is_right() {
         (&["list", "--phase", "done"], "strategize"),
         (&["action", "create"], "--file"),
         (&["list", "--addr", "localhost:1"], "http://HOST:PORT"),
+        (&["list", "--addr", "foo://x"], "has the scheme foo; write http://HOST:PORT"),
         (&["diagnostics", "--addr", "https://localhost:1"], "http://HOST:PORT"),
     ] {
         nowhere.run(arguments).await.ended_with(64).complains(&[words]);

@@ -95,7 +95,7 @@ async fn a_plan_that_rests_badly_ends_with_1_or_76_and_says_why() {
         assert_eq!(answer.stdout, "half a line");
         answer.complains(&[
             "planctl: step fmt FAILED in 3.0s: exit code 3\n",
-            "error: EXECUTE ERRORED: why\\u{1b}[2J\n  a.rs\n",
+            &format!("error: EXECUTE ERRORED: {reason}: why\\u{{1b}}[2J\n  a.rs\n"),
             &format!("Possible:\n  planctl retry {ID}\n  planctl cancel {ID}\n"),
         ]);
         tell();
@@ -124,7 +124,10 @@ async fn a_merge_that_conflicts_is_told_with_its_files() {
     watch.send(told(&constrained)).unwrap();
     drop(watch);
     let answer = planctl.run(&["apply", ID, "--watch"]).await.ended_with(1);
-    answer.complains(&["error: APPLY CONSTRAINED: conflicts\n  f0\n", "  f39\n  and 20 more"]);
+    answer.complains(&[
+        "error: APPLY CONSTRAINED: MERGE_CONFLICT: conflicts\n  f0\n",
+        "  f39\n  and 20 more",
+    ]);
     let watch = fake.on_watch();
     watch.send(told(&constrained)).unwrap();
     drop(watch);
@@ -171,7 +174,7 @@ async fn a_service_that_goes_away_is_asked_again_and_nothing_is_told_twice() {
     let mut process = planctl.start(&["execute", ID, "--watch"]);
     line(&mut process, "two").await;
     watch.send(Err(refused(Code::Unavailable, "SHUTTING_DOWN", &[]))).unwrap();
-    line(&mut process, "planctl: interrupted: the service says SHUTTING_DOWN; asking again").await;
+    line(&mut process, "planctl: plan-service went away (it is shutting down); asking again").await;
     let watch = fake.on_watch();
     // All that is kept comes again, and before the plan.
     watch.send(wrote("fmt", 0, b"one\ntwo\nthree\n")).unwrap();
@@ -181,7 +184,7 @@ async fn a_service_that_goes_away_is_asked_again_and_nothing_is_told_twice() {
     drop(watch);
     assert_eq!(process.wait(DEADLINE).await.code(), Some(0), "{}", process.output());
     let output = process.output();
-    for word in ["one", "two", "three", "interrupted", "step fmt RUNNING"] {
+    for word in ["one", "two", "three", "asking again", "step fmt RUNNING"] {
         assert_eq!(output.matches(word).count(), 1, "{word}: {output}");
     }
 }
@@ -202,7 +205,10 @@ async fn a_service_that_stays_away_ends_it_with_69() {
     watch.send(told(&running)).unwrap();
     drop(watch);
     let answer = planctl.run(&arguments[..5]).await.ended_with(69);
-    answer.complains(&["interrupted: ", &format!("`planctl status {ID}` tells")]);
+    answer.complains(&[
+        "planctl: plan-service went away (it has ended the watch); asking again\n",
+        &format!("`planctl status {ID}` tells"),
+    ]);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use serde_json::json;
 use tonic::Code;
 
 use super::support::{
-    DEADLINE, ID, conflict, executing, held_by, plan, refused, refused_with, service,
+    DEADLINE, ID, conflict, executing, held_by, plan, refused, refused_with, service, with_problem,
 };
 
 #[tokio::test]
@@ -44,6 +44,33 @@ async fn each_move_is_asked_for_and_its_plan_shown() {
     }
     assert_eq!(fake.asked::<ExecutePlanRequest>()[0].plan_id, ID);
     assert_eq!(fake.asked::<ApplyPlanRequest>()[0].project_wait, None);
+}
+
+#[tokio::test]
+async fn a_plan_that_rests_already_is_told_as_it_is() {
+    let (fake, planctl) = service();
+    for (state, reason, code) in [
+        (PlanState::Errored, "PROJECT_UNUSABLE", 1),
+        (PlanState::Constrained, "MERGE_CONFLICT", 1),
+        (PlanState::Errored, "LOCK_LOST", 76),
+    ] {
+        fake.on(move |_: RevertPlanRequest| {
+            let plan = with_problem(plan(PlanPhase::Strategize, state), reason, "why", &[]);
+            Ok(RevertPlanResponse { plan: Some(plan) })
+        });
+        let answer = planctl.run(&["revert", ID]).await.ended_with(code);
+        assert!(answer.stdout.starts_with("plan  "), "{answer:#?}");
+        let word = state.as_str_name().trim_start_matches("PLAN_STATE_");
+        answer.complains(&[&format!("error: STRATEGIZE {word}: {reason}: why\n")]);
+        assert_eq!(planctl.error(&["revert", ID], code).await["reason"], reason);
+    }
+    fake.on(|_: RevertPlanRequest| {
+        let plan = plan(PlanPhase::Strategize, PlanState::Complete);
+        Ok(RevertPlanResponse { plan: Some(plan) })
+    });
+    let answer = planctl.run(&["revert", ID]).await.ended_with(0);
+    assert!(!answer.stdout.contains("going back"), "{answer:#?}");
+    assert_eq!(answer.stderr, "");
 }
 
 #[tokio::test]

@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex};
 
 use proto::{
     plan::v1::{
-        CancelPlanRequest, CancelPlanResponse, Change, ChangeKind, Changeset,
-        GetDiagnosticsRequest, GetPlanRequest, GetPlanResponse, ListChangesetsRequest,
-        ListChangesetsResponse, ListPlansRequest, ListPlansResponse, LockView, Plan, PlanPhase,
-        PlanState, StepState, Strategy, UseActionRequest, UseActionResponse, WatchPlanRequest,
+        CancelPlanRequest, CancelPlanResponse, Change, ChangeKind, Changeset, GetActionRequest,
+        GetActionResponse, GetDiagnosticsRequest, GetPlanRequest, GetPlanResponse,
+        GetProjectRequest, GetProjectResponse, ListChangesetsRequest, ListChangesetsResponse,
+        ListPlansRequest, ListPlansResponse, LockView, Plan, PlanPhase, PlanState, StepState,
+        Strategy, UseActionRequest, UseActionResponse, WatchPlanRequest,
     },
     plan_reason as reason,
 };
@@ -99,7 +100,9 @@ async fn who_waits_for_the_strategy_gets_it() {
     watch.send(told(&with_problem(errored, "PROJECT_UNUSABLE", "it is gone", &[]))).unwrap();
     drop(watch);
     let answer = planctl.run(&arguments).await.ended_with(1);
-    answer.says(&["ERRORED"]).complains(&["error: STRATEGIZE ERRORED: it is gone\n"]);
+    answer
+        .says(&["ERRORED"])
+        .complains(&["error: STRATEGIZE ERRORED: PROJECT_UNUSABLE: it is gone\n"]);
 }
 
 #[tokio::test]
@@ -190,7 +193,69 @@ async fn plans_are_listed_by_their_filters() {
     let json = planctl.json(&["list"]).await;
     assert_eq!(json["plans"][0]["problem"]["reason"], "STEP_FAILED");
     fake.on(|_: ListPlansRequest| Ok(ListPlansResponse::default()));
-    planctl.run(&["list"]).await.ended_with(0).says(&["No plans."]);
+    planctl.run(&["list"]).await.ended_with(0).says(&["No plans.\n"]);
+}
+
+#[tokio::test]
+async fn a_filter_that_nothing_matches_is_named_with_what_is_not_there() {
+    let (fake, planctl) = service();
+    fake.on(|_: ListPlansRequest| Ok(ListPlansResponse::default()));
+    fake.on(|request: GetProjectRequest| match request.name.as_str() {
+        "sample" => Ok(GetProjectResponse::default()),
+        _ => Err(refused(Code::NotFound, reason::PROJECT_NOT_FOUND, &[])),
+    });
+    fake.on(|_: GetActionRequest| -> Result<GetActionResponse, _> {
+        Err(refused(Code::NotFound, reason::ACTION_NOT_FOUND, &[]))
+    });
+    let no_project = "There is no project nope: `planctl project list` shows those that there \
+                      are.\n";
+    let no_action = "There is no action t/none: `planctl action list` shows those that there \
+                     are.\n";
+    for (arguments, words) in [
+        (&["--project", "nope"][..], format!("No plans match --project nope.\n{no_project}")),
+        (
+            &["--project", "sample", "--state", "errored"],
+            "No plans match --project sample --state ERRORED.\n".to_owned(),
+        ),
+        (&["--action", "t/none"], format!("No plans match --action t/none.\n{no_action}")),
+    ] {
+        let answer = planctl.run(&[&["list"], arguments].concat()).await.ended_with(0);
+        assert_eq!(answer.stdout, words);
+    }
+}
+
+#[tokio::test]
+async fn a_plan_that_is_made_without_a_strategy_is_an_error() {
+    let (fake, planctl) = service();
+    for (reason, code) in [("PROJECT_UNUSABLE", 1), ("LOCK_LOST", 76)] {
+        fake.on(move |_: UseActionRequest| {
+            let errored = plan(PlanPhase::Strategize, PlanState::Errored);
+            let errored = with_problem(errored, reason, "it is on no branch", &[]);
+            Ok(UseActionResponse { plan: Some(errored) })
+        });
+        let arguments = ["use", "edit/rename", "--project", "sample"];
+        let answer = planctl.run(&arguments).await.ended_with(code);
+        answer
+            .says(&["state       ERRORED\n"])
+            .complains(&[&format!("error: STRATEGIZE ERRORED: {reason}: it is on no branch\n")]);
+        let answer = planctl.run(&[&arguments[..], &["--quiet"]].concat()).await.ended_with(code);
+        assert_eq!(answer.stdout, format!("{ID}\n"));
+        assert_eq!(planctl.error(&arguments, code).await["reason"], reason);
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_plan_is_called_so_once_and_offers_no_diff() {
+    let (fake, planctl) = service();
+    fake.on(|_: CancelPlanRequest| {
+        let plan = plan(PlanPhase::Execute, PlanState::Cancelled);
+        let plan = Plan { head_commit: "abc".to_owned(), ..plan };
+        let plan = with_problem(plan, "CANCELLED", "cancelled: not needed", &[]);
+        Ok(CancelPlanResponse { plan: Some(plan) })
+    });
+    let answer = planctl.run(&["cancel", ID]).await.ended_with(0);
+    let answer = answer.says(&["problem     cancelled: not needed\n"]);
+    assert!(!answer.stdout.contains("planctl diff"), "{answer:#?}");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use tonic::Code;
 
 use super::{
     fake::Fake,
-    support::{refused, service, time},
+    support::{refused, refused_with, service, time},
 };
 
 fn project(name: &str, path: &str) -> Project {
@@ -38,6 +38,28 @@ async fn a_folder_is_sent_from_the_root_on() {
     let answer = planctl.json(&["project", "add", "sample", "/x"]).await;
     assert_eq!(answer["project"]["path"], "/x");
     assert_eq!(answer["project"]["create_time"], "2026-01-02T03:04:00Z");
+}
+
+#[tokio::test]
+async fn a_path_that_is_refused_is_shown_as_it_was_sent() {
+    let (fake, planctl) = service();
+    fake.on(|request: RegisterProjectRequest| -> Result<RegisterProjectResponse, _> {
+        let field = if request.name == "P" { "name" } else { "path" };
+        Err(refused_with(Code::InvalidArgument, reason::INVALID_REQUEST, &[], |details| {
+            details.add_bad_request_violation(field, "is wrong");
+        }))
+    });
+    let here = std::env::current_dir().unwrap().join("none");
+    let here = here.to_str().unwrap();
+    let answer = planctl.run(&["project", "add", "p", "none"]).await.ended_with(64);
+    answer.complains(&[
+        "error: the request is not valid: path is wrong\n",
+        &format!("The path that was sent is {here}.\n"),
+    ]);
+    let error = planctl.error(&["project", "add", "p", "none"], 64).await;
+    assert_eq!(error["metadata"]["path"], here);
+    let answer = planctl.run(&["project", "add", "P", "none"]).await.ended_with(64);
+    assert!(!answer.stderr.contains(here), "{answer:#?}");
 }
 
 #[tokio::test]

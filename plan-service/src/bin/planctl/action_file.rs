@@ -10,10 +10,11 @@ use std::{
 
 use plan_service::domain::{ActionDraft, ParameterDraft, StepDraft, Violation};
 use proto::plan::v1::{Action, Parameter, ParameterType, StepTemplate};
+use serde_json::Map;
 use service_kit::cli::{Failure, escape};
 use toml::de::{DeTable, DeValue};
 
-use crate::{exit, output::words};
+use crate::{exit, failure::by_name, output::words};
 
 /// How many mistakes to show.
 const MOST_LINES: usize = 40;
@@ -54,26 +55,36 @@ fn action(name: &str, text: &str) -> Result<Action, Failure> {
         Err(violations) => {
             let lines: Vec<_> =
                 violations.iter().map(|one| escape::line(&told(name, text, one))).collect();
-            let fields = violations.into_iter().map(|one| (one.field, one.description));
+            let fields = by_name(
+                violations.iter().map(|one| (one.field.as_str(), one.description.as_str())),
+            );
+            let at: Map<_, _> = violations
+                .iter()
+                .filter_map(|one| Some((one.field.clone(), line_of(text, &short(one))?.into())))
+                .collect();
             Err(match lines.as_slice() {
                 [one] => invalid(one.clone()),
                 all => invalid(format!("{name} is not a valid action"))
                     .with_advice(words::at_most(all, MOST_LINES)),
             }
-            .with_all(fields))
+            .with_value("fields", fields)
+            .with_value("lines", at.into()))
         }
     }
 }
 
 /// `rename.toml:7: steps[0].argv is empty …`
 fn told(name: &str, text: &str, violation: &Violation) -> String {
-    let Violation { field, description } = violation;
-    // In files it has the short name.
-    let field = field.replace(".default_value", ".default");
+    let (field, description) = (short(violation), &violation.description);
     match line_of(text, &field) {
         Some(line) => format!("{name}:{line}: {field} {description}"),
         None => format!("{name}: {field} {description}"),
     }
+}
+
+/// The field under the short name that it has in files.
+fn short(violation: &Violation) -> String {
+    violation.field.replace(".default_value", ".default")
 }
 
 /// The line of a field, or of the nearest thing around it that is there.
@@ -228,7 +239,11 @@ argv = ["make"]
         assert!(lines.contains("  x.toml:7: parameters[0].default "), "{lines}");
         assert!(lines.contains("  x.toml:16: checks[0].argv is empty"), "{lines}");
         let metadata = &failure.to_json("error")["error"]["metadata"];
-        assert!(metadata["checks[0].argv"].is_string(), "{metadata}");
+        assert!(metadata["fields"]["checks[0].argv"].is_string(), "{metadata}");
+        let lines = serde_json::json!({"parameters[0].default_value": 7, "checks[0].argv": 16});
+        assert_eq!(metadata["lines"], lines);
+        let keys: Vec<_> = metadata.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["fields", "file", "lines"]);
     }
 
     #[test]

@@ -68,6 +68,9 @@ pub(crate) enum Command {
     /// plan, its id first. A strategy that takes long is still being made then
     /// (the plan is PROCESSING): `planctl status PLAN --follow` shows when it is
     /// there, and --wait waits for it.
+    ///
+    /// Ends with 1 if the plan could be made, but no strategy for it: it is
+    /// ERRORED, and its id is printed all the same.
     Use(UseArgs),
     /// Show how a plan stands, its steps, its lock, and what one can do next.
     ///
@@ -94,6 +97,8 @@ pub(crate) enum Command {
     Apply(ApplyArgs),
     /// Go back to a new strategy, on the project's commit of now. What was
     /// executed is dropped with the plan's branch.
+    ///
+    /// Ends with 1 if the plan is ERRORED already when the answer comes.
     Revert(RevertArgs),
     /// Run the phase of a plan again that is ERRORED. Steps whose changes are
     /// committed are not run again.

@@ -117,7 +117,8 @@ fn endpoint(url: &str) -> Result<Endpoint, Failure> {
     match endpoint.uri().scheme_str() {
         Some("http") => {}
         Some("https") => return Err(wrong("asks for TLS, which planctl does not speak")),
-        _ => return Err(wrong("has no scheme")),
+        Some(scheme) => return Err(wrong(&format!("has the scheme {scheme}"))),
+        None => return Err(wrong("has no scheme")),
     }
     if endpoint.uri().host().is_none_or(str::is_empty) {
         return Err(wrong("names no host"));
@@ -150,7 +151,7 @@ mod tests {
     fn an_address_that_is_none_is_named_with_what_would_be_right() {
         for (url, why) in [
             ("127.0.0.1:50052", "has no scheme"),
-            ("ftp://host", "has no scheme"),
+            ("ftp://host", "has the scheme ftp; write http://HOST:PORT"),
             ("https://host:50052", "asks for TLS"),
             ("http://:50052", "names no host"),
             ("not a url", "is not a URL"),

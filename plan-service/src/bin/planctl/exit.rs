@@ -17,15 +17,18 @@ pub(crate) const NOT_NOW: u8 = 81;
 /// The table that ends `planctl --help`.
 pub(crate) const TABLE: &str = "\
 Exit codes:
-    0  done; of what is watched: the phase is COMPLETE, or the plan APPLIED
-    1  any other failure; of what is watched: the plan rests in another state
+    0  done; of what is watched, or rests already when the answer comes: the
+       phase is COMPLETE, or the plan APPLIED
+    1  any other failure; of what is watched, or rests already when the answer
+       comes: the plan rests in another state
     2  diagnostics: something needs attention
     3  there is no such project, action or plan
    64  wrong arguments or a wrong action file, found here or by the service
    69  the service, its database or its lock server cannot be reached
    73  there is a project, an action or a plan of that name already
    75  somebody else holds the lock of the plan or of its project: try again later
-   76  of what is watched: the run lost its lock and was ended; it can be retried
+   76  as 1 of a plan, where the run lost its lock and was ended; it can be
+       retried
    77  the service does not allow it: its actions come from files
    81  not from where the plan or its project stands; the message says what is
        possible

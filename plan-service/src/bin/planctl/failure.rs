@@ -256,14 +256,26 @@ fn invalid(message: &str, details: &ErrorDetails) -> Failure {
                 .with_advice(words::at_most(&lines, MOST_LINES))
         }
     };
+    let fields = fields.iter().map(|one| (one.field.as_str(), one.description.as_str()));
+    failure.with_code(exit::USAGE).with_value("fields", by_name(fields))
+}
+
+/// For programs: what is wrong with each field.
+pub(crate) fn by_name<'a>(fields: impl Iterator<Item = (&'a str, &'a str)>) -> Value {
     let mut by_name = Map::new();
-    for one in fields {
-        match by_name.get_mut(&one.field) {
-            Some(Value::String(known)) => known.push_str(&format!("; {}", one.description)),
-            _ => drop(by_name.insert(one.field.clone(), one.description.clone().into())),
+    for (field, description) in fields {
+        match by_name.get_mut(field) {
+            Some(Value::String(known)) => known.push_str(&format!("; {description}")),
+            _ => drop(by_name.insert(field.to_owned(), description.into())),
         }
     }
-    failure.with_code(exit::USAGE).with_value("fields", by_name.into())
+    by_name.into()
+}
+
+/// Whether a plan that was answered is not under way any more, so that there is
+/// a [`verdict`] on it.
+pub(crate) fn rests(plan: &Plan) -> bool {
+    !matches!(plan.state(), PlanState::Unspecified | PlanState::Queued | PlanState::Processing)
 }
 
 /// How a plan came to rest: the exit code, or what went wrong with it.
@@ -276,7 +288,11 @@ pub(crate) fn verdict(plan: &Plan) -> Result<u8, Failure> {
         Some(problem) => {
             let lost = problem.reason == "LOCK_LOST";
             let code = if lost { exit::LOST } else { exit::FAILURE };
-            (problem.reason.as_str(), format!("{phase} {state}: {}", problem.message), code)
+            // The reason stands in programs' JSON by itself; people see it here.
+            let why = words::reason(problem, plan.state());
+            let why = why.map_or_else(String::new, |reason| format!("{reason}: "));
+            let message = format!("{phase} {state}: {why}{}", problem.message);
+            (problem.reason.as_str(), message, code)
         }
         None => (state, format!("the plan is {phase} {state}"), exit::FAILURE),
     };

@@ -2,7 +2,7 @@
 
 use super::{fence, read};
 use crate::{
-    domain::{Event, Fence, Plan, PlanId},
+    domain::{Event, Fence, Moment, Plan, PlanId},
     store::{
         Ending, Fenced, PlanWrite, StoreError,
         connection::sql,
@@ -173,15 +173,17 @@ pub(super) async fn request_cancel(
     db: &Database,
     id: PlanId,
     reason: &str,
+    at: Moment,
 ) -> Result<bool, StoreError> {
     // As JSON, because text in Postgres cannot hold a NUL.
     let reason = serde_json::Value::from(reason).to_string();
     let mut transaction = db.write().await?;
     let request = sql(
-        "UPDATE plans SET cancel_requested = coalesce(cancel_requested, $2), version = version + 1
+        "UPDATE plans SET cancel_requested = coalesce(cancel_requested, $2), version = version + 1,
+                updated_at = CASE WHEN updated_at < $3 THEN $3 ELSE updated_at END
          WHERE plan_id = $1 AND state = 'PROCESSING'",
     );
-    let request = request.bind(id.to_string()).bind(reason);
+    let request = request.bind(id.to_string()).bind(reason).bind(at.micros());
     let is_processing = transaction.execute(request).await? == 1;
     transaction.commit().await?;
     Ok(is_processing)

@@ -17,7 +17,7 @@ use crate::{
 type Written = HashMap<(String, bool, String), u64>;
 
 const COLUMNS: &str =
-    "SELECT plan_id, document, fencing_token, version, cancel_requested FROM plans";
+    "SELECT plan_id, document, fencing_token, version, cancel_requested, updated_at FROM plans";
 
 /// Asks for what is always there. In Postgres as one who writes would: a server
 /// that has become a standby refuses it.
@@ -198,6 +198,8 @@ fn of(row: &Row, id: &str, written: &Written) -> Result<Plan, StoreError> {
     plan.fencing_token = row.count("fencing_token")?;
     plan.version = row.count("version")?;
     plan.cancel_requested = optional(row, "cancel_requested")?;
+    // Later than the document's, if somebody has noted a wish since.
+    plan.updated_at = Moment::from_micros(row.get("updated_at")?);
     let steps = plan.steps.iter_mut().map(|step| (false, step));
     let checks = plan.checks.iter_mut().map(|check| (true, check));
     for (is_check, step) in steps.chain(checks) {

@@ -21,7 +21,7 @@ pub(crate) async fn a_late_write_changes_nothing(kit: Kit) {
     // The other run begins.
     plan.state = State::Processing;
     kit.write(5, PlanWrite::of(&plan)).await;
-    assert!(kit.store.request_cancel(plan.id, "enough").await.unwrap());
+    assert!(kit.store.request_cancel(plan.id, "enough", AT).await.unwrap());
     let before = kit.all_of(plan.id).await;
     assert_eq!(before.changesets[0].change_count, 1);
 

@@ -1,11 +1,14 @@
 //! Plans: what is written is read.
 
 use plan_service::{
-    domain::{Merge, Phase, PlanId, State, StepState},
+    domain::{Merge, Moment, Phase, PlanId, State, StepState},
     store::{Ending, OutputMark, OutputTail, PlanWrite},
 };
 
 use crate::kit::{Kit, event, fence, key, new_plan, oid, problem, written};
+
+/// When somebody wants to cancel: after all else.
+const AT: Moment = Moment::from_micros(i64::MAX / 2);
 
 pub(crate) async fn a_plan_is_kept_as_it_is(kit: Kit) {
     let plan = new_plan();
@@ -114,7 +117,7 @@ pub(crate) async fn an_end_gives_way_to_the_wish_to_cancel(kit: Kit) {
     let mut plan = kit.added().await;
     (plan.phase, plan.state) = (Phase::Execute, State::Processing);
     kit.write(2, PlanWrite::of(&plan)).await;
-    assert!(kit.store.request_cancel(plan.id, "enough").await.unwrap());
+    assert!(kit.store.request_cancel(plan.id, "enough", AT).await.unwrap());
     let before = kit.all_of(plan.id).await;
 
     let mut ended = plan.clone();
@@ -131,7 +134,7 @@ pub(crate) async fn an_end_gives_way_to_the_wish_to_cancel(kit: Kit) {
     assert_eq!(end(2).await, Ending::Refused);
     assert_eq!(end(3).await, Ending::Written(5));
     assert_eq!(kit.store.plan(plan.id).await.unwrap().unwrap().state, State::Complete);
-    assert!(!kit.store.request_cancel(plan.id, "too late").await.unwrap());
+    assert!(!kit.store.request_cancel(plan.id, "too late", AT).await.unwrap());
     assert_eq!(kit.store.events(plan.id).await.unwrap().len(), 2);
     let nobody = crate::kit::new_plan();
     let end = kit.store.end_run(fence(&nobody, 9), PlanWrite::of(&nobody)).await.unwrap();
@@ -142,7 +145,7 @@ pub(crate) async fn only_what_runs_is_cancelled(kit: Kit) {
     let mut plan = kit.added().await;
     let nobody = PlanId::new();
     for id in [plan.id, nobody] {
-        assert!(!kit.store.request_cancel(id, "enough").await.unwrap());
+        assert!(!kit.store.request_cancel(id, "enough", AT).await.unwrap());
         assert_eq!(kit.store.cancel_requested(id).await.unwrap(), None);
     }
     assert_eq!(kit.store.plan_version(plan.id).await.unwrap(), Some(1));
@@ -150,10 +153,11 @@ pub(crate) async fn only_what_runs_is_cancelled(kit: Kit) {
     plan.state = State::Processing;
     kit.write(2, PlanWrite::of(&plan)).await;
     let reason = "enough: \0 ' \" \u{202e}";
-    assert!(kit.store.request_cancel(plan.id, reason).await.unwrap());
-    assert!(kit.store.request_cancel(plan.id, "another reason").await.unwrap());
+    assert!(kit.store.request_cancel(plan.id, reason, AT).await.unwrap());
+    assert!(kit.store.request_cancel(plan.id, "another reason", AT).await.unwrap());
     assert_eq!(kit.store.cancel_requested(plan.id).await.unwrap().as_deref(), Some(reason));
     assert_eq!(kit.store.plan_version(plan.id).await.unwrap(), Some(4), "a watch sees it");
+    assert_eq!(kit.store.plan(plan.id).await.unwrap().unwrap().updated_at, AT);
 
     // The run's own writes leave it; a new run begins without it.
     kit.write(2, PlanWrite::of(&plan)).await;

@@ -40,7 +40,8 @@ one object a line, each with one field: `plan`, `output` (with the bytes as text
 beside them), `progress`, or planctl's own `interrupted`. Errors go to standard
 error as {\"error\": {\"reason\": …, \"message\": …, \"metadata\": {…}}}; in the
 metadata, `phase` and `state` are named as in a plan, `files` are the first of
-the files that it is about, and `fields` says of each wrong field what is wrong with it. What
+the files that it is about, and `fields` says of each wrong field what is wrong
+with it; of an action file, `lines` says of each on which line it is. What
 cannot be seen is shown as \\u{…} on a terminal and in tables, and escaped in
 JSON.";
 

@@ -89,7 +89,14 @@ async fn list(global: &Global, args: &ActionListArgs, output: Output) -> Result<
     output.answer(
         || json!({"actions": actions.iter().map(json::action).collect::<Vec<_>>(), "more": more}),
         |style| match actions.as_slice() {
-            [] => "No actions: `planctl action create -f FILE` creates one.\n".to_owned(),
+            [] => match &args.namespace {
+                Some(namespace) => format!(
+                    "No actions in namespace {}: `planctl action list` shows those that there \
+                     are.\n",
+                    escaped(namespace)
+                ),
+                None => "No actions: `planctl action create -f FILE` creates one.\n".to_owned(),
+            },
             actions => actions_table(actions, style) + if more { MORE } else { "" },
         },
     )?;

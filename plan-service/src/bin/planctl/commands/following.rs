@@ -7,8 +7,9 @@ mod view;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use proto::plan::v1::{
-    Plan, PlanState, WatchPlanRequest, WatchPlanResponse, watch_plan_response::Event,
+use proto::{
+    plan::v1::{Plan, PlanState, WatchPlanRequest, WatchPlanResponse, watch_plan_response::Event},
+    plan_reason as reason,
 };
 use service_kit::cli::{Away, Failure};
 use tokio::{
@@ -34,8 +35,12 @@ pub(super) enum Told {
     Event(Event),
     /// The service went away: what happens until the next event is told then, or
     /// not at all.
-    Interrupted { reason: String, message: String },
+    /// `words` are for people, the rest for programs.
+    Interrupted { reason: String, message: String, words: String },
 }
+
+/// Said of a watch that ends before its plan does.
+const ENDED: &str = "plan-service has ended the watch";
 
 type Opening = BoxFuture<'static, Result<Streaming<WatchPlanResponse>, Failure>>;
 
@@ -100,10 +105,7 @@ impl Follower {
                 }
                 Ok(Some(WatchPlanResponse { event: None })) => continue,
                 Ok(None) if self.is_over() => return Ok(None),
-                Ok(None) => {
-                    let message = "plan-service has ended the watch";
-                    Failure::unavailable("UNAVAILABLE", message, Away::default())
-                }
+                Ok(None) => Failure::unavailable("UNAVAILABLE", ENDED, Away::default()),
                 Err(status) => failure::from_status(&status),
             };
             self.stream = None;
@@ -146,9 +148,10 @@ impl Follower {
         if since.elapsed() >= self.client.limit() {
             return Err(self.gave_up(&failure));
         }
+        let words = words(&failure);
         let (message, _) = failure.to_text();
         let (reason, message) = (failure.reason().to_owned(), message.to_owned());
-        Ok((!told).then_some(Told::Interrupted { reason, message }))
+        Ok((!told).then_some(Told::Interrupted { reason, message, words }))
     }
 
     fn gave_up(&self, failure: &Failure) -> Failure {
@@ -172,8 +175,64 @@ impl Follower {
     }
 }
 
+/// Why nothing is heard any more, without what only a developer understands.
+fn words(failure: &Failure) -> String {
+    let (message, _) = failure.to_text();
+    let cause = match failure.reason() {
+        reason::SHUTTING_DOWN => "it is shutting down".to_owned(),
+        reason::STORE_UNAVAILABLE => "its database cannot be reached".to_owned(),
+        reason::LOCK_SERVER_UNAVAILABLE => "its lock server cannot be reached".to_owned(),
+        reason::OVERLOADED => "it has too much to do".to_owned(),
+        "UNIMPLEMENTED" => "something else answers there".to_owned(),
+        _ if message == ENDED => "it has ended the watch".to_owned(),
+        _ if message.contains("connect error") => "nobody is there".to_owned(),
+        _ => match message.strip_prefix("no answer from plan-service within ") {
+            Some(span) => format!("no answer within {span}"),
+            None => "the connection broke".to_owned(),
+        },
+    };
+    format!("plan-service went away ({cause}); asking again")
+}
+
 /// Ctrl-C from now on.
 pub(super) fn interrupts() -> Result<Signal, Failure> {
     signal(SignalKind::interrupt())
         .map_err(|error| Failure::new("FAILED", format!("cannot listen for signals: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Status;
+
+    use super::*;
+
+    #[test]
+    fn people_are_told_a_short_cause() {
+        for (failure, cause) in [
+            (Failure::unavailable("UNAVAILABLE", ENDED, Away::default()), "it has ended the watch"),
+            (
+                failure::from_status(&Status::unknown("h2 protocol error: broken pipe")),
+                "the connection broke",
+            ),
+            (
+                failure::from_status(&Status::unavailable("tcp connect error: refused")),
+                "nobody is there",
+            ),
+            (
+                Failure::unavailable(
+                    "UNAVAILABLE",
+                    "no answer from plan-service within 30s",
+                    Away::default(),
+                ),
+                "no answer within 30s",
+            ),
+            (
+                Failure::unavailable(reason::SHUTTING_DOWN, "x", Away::default()),
+                "it is shutting down",
+            ),
+        ] {
+            let expected = format!("plan-service went away ({cause}); asking again");
+            assert_eq!(words(&failure), expected);
+        }
+    }
 }

@@ -18,6 +18,7 @@ use crate::{
     args::{Global, PlanArgs, WatchFlag},
     client::Client,
     exit,
+    failure::{rests, verdict},
     output::{Lock, json, plan_card},
 };
 
@@ -47,15 +48,14 @@ pub(super) async fn execute(
         output.answer(
             || json!({"plan": json::plan(&plan)}),
             |style| {
-                let heading = format!(
-                    "{} `planctl status {} --follow` shows it.",
-                    asked.heading(),
-                    shell_word(&plan.plan_id)
-                );
-                format!("{}\n{}", style.heading(&heading), plan_card(&plan, &Lock::Unasked, style))
+                let card = plan_card(&plan, &Lock::Unasked, style);
+                match asked.heading(&plan) {
+                    Some(heading) => format!("{}\n{card}", style.heading(&heading)),
+                    None => card,
+                }
             },
         )?;
-        return Ok(exit::OK);
+        return if rests(&plan) { verdict(&plan) } else { Ok(exit::OK) };
     }
     // Before anything is asked: Ctrl-C finds somebody at home.
     let mut interrupt = interrupts()?;
@@ -112,13 +112,20 @@ impl Asked {
         }
     }
 
-    fn heading(self) -> &'static str {
-        match self {
+    /// What has begun. Of a plan that rests already, what there is to say comes
+    /// at the end.
+    fn heading(self, plan: &Plan) -> Option<String> {
+        if rests(plan) {
+            return None;
+        }
+        let words = match self {
             Self::Execute => "The steps are being run.",
             Self::Apply(_) => "The plan is being applied.",
             Self::Revert => "The plan is going back to a new strategy.",
             Self::Retry(_) => "The phase is being run again.",
-        }
+        };
+        let plan_id = shell_word(&plan.plan_id);
+        Some(format!("{words} `planctl status {plan_id} --follow` shows it."))
     }
 }
 

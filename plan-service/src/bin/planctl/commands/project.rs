@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use proto::plan::v1::{GetProjectRequest, ListProjectsRequest, Project, RegisterProjectRequest};
+use proto::{
+    plan::v1::{GetProjectRequest, ListProjectsRequest, Project, RegisterProjectRequest},
+    plan_reason,
+};
 use serde_json::json;
 use service_kit::cli::{Failure, Output, escape};
 
@@ -28,16 +31,28 @@ pub(super) async fn execute(
 }
 
 async fn add(global: &Global, args: &ProjectAddArgs, output: Output) -> Result<(), Failure> {
-    let request = RegisterProjectRequest { name: args.name.clone(), path: absolute(&args.path)? };
+    let path = absolute(&args.path)?;
+    let request = RegisterProjectRequest { name: args.name.clone(), path: path.clone() };
     let client = Client::connect(global).await?;
-    let answer =
-        client.call(|mut stub| async move { stub.register_project(request).await }).await?;
+    let answer = client.call(|mut stub| async move { stub.register_project(request).await }).await;
+    let answer = answer.map_err(|failure| with_path(failure, &path))?;
     let project = there(answer.project, "a project")?;
     output.answer(
         || json!({"project": json::project(&project)}),
         |style| format!("{}\n{}", style.heading("Registered."), project_card(&project)),
     )?;
     Ok(())
+}
+
+/// Says which path was sent, if that is what is wrong.
+fn with_path(failure: Failure, path: &str) -> Failure {
+    let wrong = failure.to_json("error")["error"]["metadata"]["fields"]["path"].is_string();
+    match wrong && failure.reason() == plan_reason::INVALID_REQUEST {
+        true => failure
+            .with("path", path)
+            .with_advice(format!("The path that was sent is {}.", escape::line(path))),
+        false => failure,
+    }
 }
 
 /// The folder from the root on: the service does not know where this one is.

@@ -105,8 +105,8 @@ async fn draw(
             _ = interrupt.recv() => return Ok(interrupted(follower.last().unwrap_or(begun), output)),
             told = follower.next() => match told? {
                 None => break,
-                Some(Told::Interrupted { message, .. }) => {
-                    note = Some(format!("interrupted: {message}; asking again"));
+                Some(Told::Interrupted { words, .. }) => {
+                    note = Some(words);
                 }
                 // What is not to be seen needs no drawing.
                 Some(Told::Event(Event::Output(_))) => continue,

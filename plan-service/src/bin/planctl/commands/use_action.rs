@@ -19,7 +19,7 @@ use crate::{
     args::{Global, UseArgs},
     client::Client,
     exit,
-    failure::verdict,
+    failure::{rests, verdict},
     output::{Lock, json, plan_card},
 };
 
@@ -55,7 +55,7 @@ pub(super) async fn execute(
             false => plan_card(&plan, &Lock::Unasked, style),
         },
     )?;
-    if args.wait {
+    if args.wait || rests(&plan) {
         return verdict(&plan);
     }
     if plan.state() == PlanState::Processing {
@@ -106,8 +106,8 @@ async fn rested(
             told = follower.next() => told?,
         };
         match told {
-            Some(Told::Interrupted { message, .. }) => {
-                output.note(&format!("interrupted: {message}; asking again"));
+            Some(Told::Interrupted { words, .. }) => {
+                output.note(&words);
             }
             Some(Told::Event(_)) => {}
             None => return Ok(follower.last().cloned()),

@@ -1,7 +1,9 @@
 //! One thing by itself, a line for each thing that is known about it.
 
 use prost_types::Timestamp;
-use proto::plan::v1::{Action, Parameter, Plan, PlanEvent, Problem, Project, Step, StepTemplate};
+use proto::plan::v1::{
+    Action, Parameter, Plan, PlanEvent, PlanState, Problem, Project, Step, StepTemplate,
+};
 use service_kit::cli::{
     Style,
     escape::{self, escaped, shell_word},
@@ -107,7 +109,7 @@ pub(crate) fn plan_card(plan: &Plan, lock: &Lock, style: Style) -> String {
     lines.push(("phase", words::phase(plan.phase()).to_owned()));
     lines.push(("state", state(plan, style)));
     if let Some(problem) = &plan.problem {
-        lines.push(("problem", problem_text(problem, style)));
+        lines.push(("problem", problem_text(problem, plan.state(), style)));
     }
     if let Some(bar) = bar(plan, WIDTH, style) {
         lines.push(("progress", bar));
@@ -147,10 +149,11 @@ fn state(plan: &Plan, style: Style) -> String {
     if plan.cancel_requested { format!("{word}, told to stop") } else { word }
 }
 
-fn problem_text(problem: &Problem, style: Style) -> String {
-    let reason = style.bad(&escaped(&problem.reason));
+fn problem_text(problem: &Problem, state: PlanState, style: Style) -> String {
+    let reason = words::reason(problem, state);
+    let reason = reason.map(|reason| format!("{}: ", style.bad(&reason))).unwrap_or_default();
     let message = escape::message(&problem.message).replace('\n', &format!("\n{:<12}", ""));
-    let mut text = format!("{reason}: {message}");
+    let mut text = format!("{reason}{message}");
     for file in problem.files.iter().take(MOST_FILES) {
         text.push_str(&format!("\n{:<12}{}", "", escape::line(file)));
     }
@@ -207,7 +210,8 @@ fn size(bytes: u64) -> String {
 /// What one can do with it now, as one would type it.
 pub(super) fn next(plan: &Plan, style: Style) -> String {
     let mut commands = Vec::new();
-    if !plan.head_commit.is_empty() {
+    // With the plan, its branch is gone.
+    if !plan.head_commit.is_empty() && plan.state() != PlanState::Cancelled {
         commands.push(format!("planctl diff {}", shell_word(&plan.plan_id)));
     }
     let moves = plan.possible_moves.iter().map(String::as_str);
@@ -223,7 +227,9 @@ pub(crate) fn history(events: &[PlanEvent], style: Style) -> String {
     let mut table = Table::new(["TIME", "PHASE", "STATE", "TOKEN", "INSTANCE", "PROBLEM"]);
     for event in events {
         let problem = event.problem.as_ref().map(|problem| {
-            format!("{}: {}", escaped(&problem.reason), escape::line(&problem.message))
+            let reason = words::reason(problem, event.state());
+            let reason = reason.map(|reason| format!("{reason}: ")).unwrap_or_default();
+            format!("{reason}{}", escape::line(&problem.message))
         });
         table.push(vec![
             time(event.event_time).into(),
@@ -248,7 +254,7 @@ fn in_lines(lines: Vec<(&str, String)>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use proto::plan::v1::{Merge, PlanPhase, PlanState, StepState, Strategy};
+    use proto::plan::v1::{Merge, PlanPhase, StepState, Strategy};
 
     use super::*;
 
@@ -304,6 +310,36 @@ mod tests {
         }
         let end = "Possible next\n  planctl diff p-1\n  planctl retry p-1\n  planctl cancel p-1\n";
         assert!(card.ends_with(end), "{card}");
+    }
+
+    #[test]
+    fn a_diff_is_offered_where_there_is_one() {
+        let offered = |state: PlanState, head_commit: &str| {
+            let head_commit = head_commit.to_owned();
+            let plan = Plan { state: state.into(), head_commit, ..Plan::default() };
+            next(&plan, Style::plain()).contains("planctl diff")
+        };
+        assert!(offered(PlanState::Complete, "abc"));
+        assert!(offered(PlanState::Applied, "abc"));
+        assert!(!offered(PlanState::Complete, ""));
+        assert!(!offered(PlanState::Cancelled, "abc"));
+    }
+
+    #[test]
+    fn that_a_plan_is_cancelled_is_said_once() {
+        let problem = Problem {
+            reason: "CANCELLED".to_owned(),
+            message: "cancelled: not needed".to_owned(),
+            ..Problem::default()
+        };
+        let state = PlanState::Cancelled.into();
+        let event = PlanEvent { state, problem: Some(problem.clone()), ..PlanEvent::default() };
+        let plan = Plan { state, problem: Some(problem), ..Plan::default() };
+        let card = plan_card(&plan, &Lock::Unasked, Style::plain());
+        assert!(card.contains("problem     cancelled: not needed\n"), "{card}");
+        let history = history(&[event], Style::plain());
+        assert!(!history.contains("CANCELLED: "), "{history}");
+        assert!(history.contains("cancelled: not needed"), "{history}");
     }
 
     #[test]

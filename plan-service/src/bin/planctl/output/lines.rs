@@ -49,8 +49,11 @@ fn stand(plan: &Plan, style: Style) -> String {
     let state = words::paint_state(state)(style, words::state(state));
     match &plan.problem {
         Some(problem) => {
-            let (reason, message) = (escaped(&problem.reason), escape::line(&problem.message));
-            format!("{phase} {state}: {reason}: {message}")
+            let message = escape::line(&problem.message);
+            match words::reason(problem, plan.state()) {
+                Some(reason) => format!("{phase} {state}: {reason}: {message}"),
+                None => format!("{phase} {state}: {message}"),
+            }
         }
         None => format!("{phase} {state}"),
     }
@@ -174,6 +177,13 @@ mod tests {
         ];
         assert_eq!(changes(Some(&then), &end, style), lines);
         assert_eq!(with_time(&end, "x"), "1970-01-01T00:01:20Z  x");
+        let mut cancelled = Plan { state: PlanState::Cancelled.into(), ..end.clone() };
+        cancelled.problem = Some(Problem {
+            reason: "CANCELLED".to_owned(),
+            message: "cancelled: why".to_owned(),
+            ..Problem::default()
+        });
+        assert_eq!(changes(Some(&end), &cancelled, style), ["EXECUTE CANCELLED: cancelled: why"]);
     }
 
     #[test]

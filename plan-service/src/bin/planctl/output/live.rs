@@ -81,8 +81,9 @@ fn frame(
     }
     lines.extend(lock.words(style).map(|words| format!("lock  {words}")));
     if let Some(problem) = &plan.problem {
-        let (reason, message) = (escaped(&problem.reason), escape::line(&problem.message));
-        lines.push(format!("{}: {message}", style.bad(&reason)));
+        let reason = words::reason(problem, plan.state());
+        let reason = reason.map(|reason| format!("{}: ", style.bad(&reason))).unwrap_or_default();
+        lines.push(format!("{reason}{}", escape::line(&problem.message)));
     }
     if let Some(note) = note {
         lines.push(style.warning(&escape::line(note)));

@@ -1,6 +1,6 @@
 //! The words of the contract, as people read them.
 
-use proto::plan::v1::{ChangeKind, ParameterType, PlanPhase, PlanState, StepState};
+use proto::plan::v1::{ChangeKind, ParameterType, PlanPhase, PlanState, Problem, StepState};
 use service_kit::cli::{Style, escape};
 
 /// `EXECUTE`
@@ -11,6 +11,11 @@ pub(crate) fn phase(phase: PlanPhase) -> &'static str {
 /// `PROCESSING`
 pub(crate) fn state(state: PlanState) -> &'static str {
     state.as_str_name().trim_start_matches("PLAN_STATE_")
+}
+
+/// The reason of a problem, where the state does not say it already.
+pub(crate) fn reason(problem: &Problem, of: PlanState) -> Option<String> {
+    (problem.reason != state(of)).then(|| escape::escaped(&problem.reason))
 }
 
 /// `RUNNING`

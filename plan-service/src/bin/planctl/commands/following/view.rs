@@ -124,9 +124,9 @@ impl Screen {
             return self.output.line(|| document(told), |_| None);
         }
         match told {
-            Told::Interrupted { message, .. } => {
+            Told::Interrupted { words, .. } => {
                 self.end_line()?;
-                self.output.note(&format!("interrupted: {message}; asking again"));
+                self.output.note(words);
                 Ok(())
             }
             Told::Event(Event::Plan(plan)) => self.plan(plan),
@@ -191,7 +191,7 @@ impl Screen {
 fn document(told: &Told) -> serde_json::Value {
     match told {
         Told::Event(event) => json::event(event),
-        Told::Interrupted { reason, message } => {
+        Told::Interrupted { reason, message, .. } => {
             json!({"interrupted": {"reason": reason, "message": message}})
         }
     }
