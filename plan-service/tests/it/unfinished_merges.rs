@@ -185,6 +185,28 @@ async fn the_next_plan_finishes_a_work_tree_that_is_half_written() {
     stage.repo.assert_no_traces();
 }
 
+/// The instance stands still, and its git would make the merge when the plan was
+/// put to ERRORED without it: nobody looks for that merge any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_merge_that_was_given_up_is_not_made_late() {
+    let stage = Stage::new(Hold::Before).await;
+    stage.applies_until("move").await;
+    stage.dying.freeze();
+    let looks = stage.scene.instance("looks", &LOOKS).await;
+    let plan = looks.plans().until(&stage.id, ERRORED).await;
+    assert_eq!(plan.problem.unwrap().reason, "INTERRUPTED");
+    let before = stage.repo.picture();
+    stage.scene.gate.open("move");
+    stage.scene.gate.reached("moved").await;
+    assert_ne!(stage.scene.gate.lines("code"), ["0"], "the late transaction is refused");
+    assert_eq!(stage.repo.picture(), before);
+    stage.ask(Asked::Retry).await.unwrap();
+    stage.other.plans().until(&stage.id, APPLIED).await;
+    stage.dying.thaw();
+    stage.dying.plans().idle().await;
+    stage.assert_merged_alone();
+}
+
 /// The instance stands still, and its git makes the merge when the next plan has
 /// looked for such already, and runs its checks.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
