@@ -16,6 +16,7 @@ mod killed_in_apply;
 mod left_behind;
 mod lock_server_away;
 mod manners;
+mod merge_race;
 mod moves;
 mod parallel;
 mod planctl;
