@@ -30,6 +30,7 @@ mod diagnostics;
 mod diff;
 mod execute;
 mod git_side;
+mod locks;
 mod parallel;
 mod recovery;
 mod run;

@@ -10,8 +10,9 @@ use super::{
     Planner,
     admission::Place,
     apply::{Applied, Until},
+    locks::Locks,
     recovery::RECOVER,
-    run::{Ended, Locks, Run, event},
+    run::{Ended, Run, event},
 };
 use crate::{
     domain::{ActionName, Moment, Move, Name, Phase, Plan, PlanId, State, check_arguments, start},

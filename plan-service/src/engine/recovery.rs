@@ -17,7 +17,8 @@ use super::{
     apply::{Until, is_made, repair},
     begin::lock_refused,
     git_side::{Dropped, drop_branch},
-    run::{Halt, Locks, chain, event},
+    locks::Locks,
+    run::{Halt, chain, event},
 };
 use crate::{
     domain::{Fence, Merge, Moment, Phase, Plan, PlanId, Problem, ProblemReason, State},

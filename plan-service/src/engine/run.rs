@@ -33,19 +33,18 @@ pub(super) use service_kit::text::chain;
 use super::{
     Inner, Planner,
     admission::Place,
-    apply::{Until, is_made},
+    apply::is_made,
+    locks::{Locks, deadline},
 };
 use crate::{
-    domain::{
-        Event, Fence, Moment, Oid, Phase, Plan, PlanId, Problem, ProblemReason, State, StepState,
-    },
+    domain::{Event, Fence, Moment, Oid, Phase, Plan, Problem, ProblemReason, State, StepState},
     error::PlanError,
     runner::Deadline,
     store::{ChangesetHandle, Ending, Fenced, OutputKey, PlanWrite, StoreError},
 };
 
 /// Between two looks at how long the leases are trusted.
-const LOOK: Duration = Duration::from_millis(100);
+pub(super) const LOOK: Duration = Duration::from_millis(100);
 /// Between two looks for the wish that the plan be cancelled, in [`LOOK`]s.
 const LOOKS_TO_CANCEL: u32 = 10;
 /// How long the database may take to say whether somebody wants the plan to be
@@ -118,60 +117,6 @@ pub(super) struct Beside {
     pub(super) drop_outputs: Vec<OutputKey>,
     /// The run ends.
     pub(super) ends: bool,
-}
-
-/// The locks of a run.
-#[derive(Debug)]
-pub(super) struct Locks {
-    pub(super) plan: LockGuard,
-    pub(super) project: Option<LockGuard>,
-}
-
-impl Locks {
-    /// The fence of the plan's lock.
-    pub(super) fn fence(&self, plan: PlanId) -> Fence {
-        Fence { plan, token: self.plan.fencing_token() }
-    }
-
-    /// Until when both are trusted.
-    pub(super) fn deadline(&self) -> Deadline {
-        deadline(&self.plan, self.project.as_ref())
-    }
-
-    /// Does something that is told, for as long as it takes, until when the locks
-    /// are trusted.
-    pub(super) async fn telling<T>(&self, work: impl AsyncFnOnce(Until) -> T) -> T {
-        let (tell, told) = watch::channel(self.deadline());
-        let telling = async {
-            loop {
-                sleep(LOOK).await;
-                tell.send_replace(self.deadline());
-            }
-        };
-        tokio::select! {
-            done = work(told) => done,
-            never = telling => never,
-        }
-    }
-
-    /// Gives them back, the project's first.
-    pub(super) async fn release(self) {
-        let Self { plan, project } = self;
-        for guard in project.into_iter().chain([plan]) {
-            let resource = guard.resource().to_string();
-            if let Err(error) = guard.release().await {
-                tracing::debug!(resource, %error, "a lock was not given back, but is over");
-            }
-        }
-    }
-}
-
-/// Until when the guards are trusted. The clock is read first: a pause between
-/// the two looks makes the deadline come sooner, never later.
-fn deadline(plan: &LockGuard, project: Option<&LockGuard>) -> Deadline {
-    let now = Deadline::now();
-    let remaining = [Some(plan), project].into_iter().flatten().map(LockGuard::remaining).min();
-    now.plus(remaining.unwrap_or_default())
 }
 
 impl Run {
